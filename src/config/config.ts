@@ -1,0 +1,76 @@
+/**
+ * What the rest of the router is configured with: plain values, checked, in the units of their
+ * names. Made by `load.ts` alone, never changed afterwards, safe to send to another thread. Every
+ * field has its row in `options.ts`, where its bounds and its reason are written.
+ */
+
+export const policies = [
+  'dualmap-paper',
+  'round_robin',
+  'least_tokens',
+  'consistent_hash',
+] as const;
+export type PolicyName = (typeof policies)[number];
+
+export const frontEnds = ['auto', 'uws', 'http'] as const;
+export type FrontEnd = (typeof frontEnds)[number];
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** One inference server, as configured. */
+export interface InstanceConfig {
+  /** Normalised by `instance-url.ts`: `http://10.0.0.1:8000`, `unix:/run/engine.sock`. */
+  readonly url: string;
+  /** Share of the ring relative to an instance of weight 1. */
+  readonly weight: number;
+  /** Models it serves; `null`: ask it (`/v1/models`). Never empty. */
+  readonly models: readonly string[] | null;
+}
+
+/** `null` means off. Times are in milliseconds unless the name says otherwise. */
+export interface Config {
+  /** The YAML file that was read. */
+  readonly configFile: string | null;
+  readonly instances: readonly InstanceConfig[];
+
+  readonly host: string;
+  readonly port: number;
+  readonly frontEnd: FrontEnd;
+  readonly ioThreads: number;
+  readonly apiKey: string | null;
+  readonly requestsInFlightMax: number | null;
+  readonly bodyBytesMax: number;
+  readonly headerCountMax: number;
+  readonly headerBytesMax: number;
+  readonly bodyTimeoutMs: number;
+
+  readonly policy: PolicyName;
+  readonly sloTtftMs: number;
+  readonly sloFraction: number;
+  /** Microseconds an instance needs for one uncached prompt token, until it is measured. */
+  readonly prefillUsPerToken: number;
+  /** Prefix cache of an instance in tokens, until the engine tells. */
+  readonly cacheTokens: number;
+  readonly bytesPerToken: number;
+  readonly ringSeed: number;
+  /** Blocks that the prefix index holds for the whole fleet. */
+  readonly indexBlocks: number;
+  readonly instancesMax: number;
+
+  readonly firstTokenTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly suspectBackoffMs: number;
+  readonly suspectBackoffMaxMs: number;
+  readonly healthCheckIntervalMs: number;
+  readonly healthCheckTimeoutMs: number;
+  readonly healthCheckPath: string;
+  readonly healthFailureThreshold: number;
+  readonly healthSuccessThreshold: number;
+  readonly shutdownGraceMs: number;
+
+  readonly explain: boolean;
+  readonly logLevel: LogLevel;
+  readonly logJson: boolean;
+  readonly prometheusPort: number | null;
+}

@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+// Forks, not threads: the addon, uWebSockets.js and their sockets belong to one process each.
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
+});
