@@ -1,0 +1,321 @@
+// One thread's decision core as a JavaScript object. Its functions use the bare N-API and carry the
+// core as data: they are called for every request.
+#include "addon_core.h"
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "addon_values.h"
+#include "core/core.h"
+
+namespace dualmap {
+namespace {
+
+// Indexes of the preallocated result array; src/core/native.ts mirrors them.
+enum Result : size_t {
+  kTicket,
+  kChosen,
+  kOther,
+  kFirst,
+  kSecond,
+  kReason,
+  kLevel,
+  kStream,
+  kPromptTokens,
+  kCachedTokens,
+  kTtftEstimateMs,
+  kOtherCachedTokens,
+  kOtherTtftEstimateMs,
+  kPromptBytes,
+  kBlocks,
+  kResultCount,
+};
+
+/// A Core with what it borrows from JavaScript; lives as long as its JavaScript object.
+struct CoreHandle {
+  FleetState state;
+  std::unique_ptr<Core> core;
+  std::unique_ptr<Rings> rings;
+  std::unique_ptr<Hotness> hotness;
+  Napi::Reference<Napi::TypedArray> memory;
+  Napi::Reference<Napi::TypedArray> resultArray;
+  double* result = nullptr;
+  std::vector<char> padded;  // copy of a body without slack behind it
+  uint32_t thread = 0;
+};
+
+template <size_t Count>
+CoreHandle& argumentsOf(napi_env env, napi_callback_info info,
+                        napi_value (&arguments)[Count]) noexcept {
+  size_t count = Count;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, arguments, nullptr, &data);
+  DUALMAP_ASSERT(count == Count, "wrong number of arguments");
+  return *static_cast<CoreHandle*>(data);
+}
+
+double slotNumber(uint32_t slot) noexcept {
+  return slot == kNone ? -1.0 : static_cast<double>(slot);
+}
+
+void writeResult(const CoreHandle& handle, const Placement& placement) noexcept {
+  double* out = handle.result;
+  const Decision& decision = placement.decision;
+  out[kTicket] = static_cast<double>(placement.ticket);
+  out[kChosen] = slotNumber(decision.chosen.slot);
+  out[kOther] = slotNumber(decision.other.slot);
+  out[kFirst] = slotNumber(decision.first);
+  out[kSecond] = slotNumber(decision.second);
+  out[kReason] = static_cast<double>(decision.reason);
+  out[kLevel] = decision.level;
+  out[kStream] = placement.stream ? 1 : 0;
+  out[kPromptTokens] = static_cast<double>(placement.promptTokens);
+  out[kCachedTokens] = static_cast<double>(decision.chosen.cachedTokens);
+  out[kTtftEstimateMs] = decision.chosen.ttftEstimateMs;
+  out[kOtherCachedTokens] = static_cast<double>(decision.other.cachedTokens);
+  out[kOtherTtftEstimateMs] = decision.other.ttftEstimateMs;
+  out[kPromptBytes] = static_cast<double>(placement.promptBytes);
+  out[kBlocks] = placement.blocks;
+}
+
+napi_value finishPlacing(napi_env env, const CoreHandle& handle, PlaceStatus status,
+                         const Placement& placement) noexcept {
+  if (status == PlaceStatus::placed) writeResult(handle, placement);
+  return numberTo(env, static_cast<double>(status));
+}
+
+// place(body: Uint8Array, kind: number, nowMs: number): PlaceStatus
+napi_value place(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const Bytes body = paddedBody(&handle.padded, bytesOf(env, arguments[0]));
+  const auto kind = static_cast<PromptKind>(numberOf(env, arguments[1]));
+  Placement placement;
+  const PlaceStatus status = handle.core->place(body.data, body.length, body.capacity, kind,
+                                                numberOf(env, arguments[2]), &placement);
+  return finishPlacing(env, handle, status, placement);
+}
+
+// placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number):
+// PlaceStatus
+napi_value placeChain(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const Bytes chain = bytesOf(env, arguments[0]);
+  const auto blocks = static_cast<uint32_t>(numberOf(env, arguments[1]));
+  Placement placement;
+  const PlaceStatus status =
+      handle.core->placeChain(reinterpret_cast<const uint64_t*>(chain.data), blocks,
+                              static_cast<uint64_t>(numberOf(env, arguments[2])), 0,
+                              numberOf(env, arguments[3]), &placement);
+  return finishPlacing(env, handle, status, placement);
+}
+
+// placeBare(model: string, nowMs: number): PlaceStatus
+napi_value placeBare(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const std::string model = Napi::String(env, arguments[0]).Utf8Value();
+  Placement placement;
+  const PlaceStatus status = handle.core->placeBare(model, numberOf(env, arguments[1]), &placement);
+  return finishPlacing(env, handle, status, placement);
+}
+
+// retry(ticket: number, nowMs: number): boolean
+napi_value retry(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  Placement placement;
+  const auto ticket = static_cast<uint64_t>(numberOf(env, arguments[0]));
+  const bool isPlaced = handle.core->retry(ticket, numberOf(env, arguments[1]), &placement);
+  if (isPlaced) writeResult(handle, placement);
+  napi_value value;
+  napi_get_boolean(env, isPlaced, &value);
+  return value;
+}
+
+napi_value suspect(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  handle.core->suspect(static_cast<uint64_t>(numberOf(env, arguments[0])),
+                       numberOf(env, arguments[1]));
+  return nullptr;
+}
+
+template <void (Core::*Method)(uint64_t) noexcept>
+napi_value onTicket(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  (handle.core.get()->*Method)(static_cast<uint64_t>(numberOf(env, arguments[0])));
+  return nullptr;
+}
+
+napi_value endDuePrefills(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  handle.core->endDuePrefills(numberOf(env, arguments[0]));
+  return nullptr;
+}
+
+napi_value ticketsInUse(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  return numberTo(env, static_cast<CoreHandle*>(data)->core->ticketsInUse());
+}
+
+uint64_t modelHashOf(const Napi::Value& name) { return xxh3(name.As<Napi::String>().Utf8Value()); }
+
+// buildRings(members: {slot, weight, url, models: string[]}[], ringSeed: bigint): BuildResult
+napi_value buildRings(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  bool lossless = true;
+  const uint64_t seed = Napi::BigInt(env, arguments[1]).Uint64Value(&lossless);
+  std::vector<RingMember> members;
+  const Napi::Array list(env, arguments[0]);
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Object row = list.Get(i).As<Napi::Object>();
+    RingMember& member = members.emplace_back();
+    member.slot = row.Get("slot").As<Napi::Number>().Uint32Value();
+    member.weight = row.Get("weight").As<Napi::Number>().DoubleValue();
+    member.identity = xxh3(row.Get("url").As<Napi::String>().Utf8Value());
+    const Napi::Array models = row.Get("models").As<Napi::Array>();
+    for (uint32_t j = 0; j < models.Length(); ++j)
+      member.models.push_back(modelHashOf(models.Get(j)));
+  }
+  const Rings::BuildResult result = handle.rings->build(members, seed);
+  if (result == Rings::BuildResult::built) {
+    handle.hotness->resize(static_cast<uint32_t>(members.size()));
+  }
+  return numberTo(env, static_cast<double>(result));
+}
+
+// pairOf(key: bigint): [first, second] of the ring over all instances, whatever their state; tests.
+napi_value pairOf(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  bool lossless = true;
+  const uint64_t key = Napi::BigInt(env, arguments[0]).Uint64Value(&lossless);
+  const Rings::Reading rings(*handle.rings);
+  Napi::Array pair = Napi::Array::New(env, 2);
+  uint32_t first = kNone;
+  uint32_t second = kNone;
+  if (const uint32_t index = rings.groupOf(0); index != kNone) {
+    const RingGroup& group = rings.group(index);
+    const auto any = [](uint32_t) { return true; };
+    first = rings.walk(group, 0, rings.start(group, 0, key), any);
+    const auto distinct = [first](uint32_t slot) { return slot != first; };
+    second = rings.walk(group, 1, rings.start(group, 1, key), distinct);
+  }
+  pair.Set(0u, slotNumber(first));
+  pair.Set(1u, slotNumber(second));
+  return pair;
+}
+
+// hitBlocks(chain: BigUint64Array, slot: number): number; and insert(chain, slot, nowMs): tests.
+napi_value hitBlocks(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const Bytes chain = bytesOf(env, arguments[0]);
+  const PrefixIndex index(handle.state);
+  const auto slot = static_cast<uint32_t>(numberOf(env, arguments[1]));
+  const auto blocks = static_cast<uint32_t>(chain.length / 8);
+  return numberTo(env,
+                  index.hits(reinterpret_cast<uint64_t*>(chain.data), blocks, slot, kNone).first);
+}
+
+napi_value insertBlocks(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const Bytes chain = bytesOf(env, arguments[0]);
+  PrefixIndex index(handle.state);
+  index.insert(reinterpret_cast<uint64_t*>(chain.data), static_cast<uint32_t>(chain.length / 8),
+               static_cast<uint32_t>(numberOf(env, arguments[1])), numberOf(env, arguments[2]));
+  return nullptr;
+}
+
+// hotLevel(keys: BigUint64Array, instances: number, isLoaded: boolean): level; counts a request;
+// tests.
+napi_value hotLevel(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const Bytes keys = bytesOf(env, arguments[0]);
+  LevelKeys levels;
+  levels.count = static_cast<uint32_t>(std::min<size_t>(keys.length / 8, kLevelsMax));
+  std::memcpy(levels.keys.data(), keys.data, levels.count * 8);
+  bool isLoaded = false;
+  napi_get_value_bool(env, arguments[2], &isLoaded);
+  const auto instances = static_cast<uint32_t>(numberOf(env, arguments[1]));
+  return numberTo(env,
+                  handle.hotness->levelOf(levels, instances, [=](uint64_t) { return isLoaded; }));
+}
+
+CoreOptions optionsOf(const Napi::Object& from) {
+  const auto number = [&](const char* name) {
+    return from.Get(name).As<Napi::Number>().DoubleValue();
+  };
+  CoreOptions options;
+  options.policy = static_cast<PolicyName>(number("policy"));
+  options.placing.sloTtftMs = number("sloTtftMs");
+  options.placing.sloFraction = number("sloFraction");
+  options.placing.tokensPerByte = number("tokensPerByte");
+  options.suspectBackoffMs = number("suspectBackoffMs");
+  options.suspectBackoffMaxMs = number("suspectBackoffMaxMs");
+  return options;
+}
+
+// createCore(memory: Uint8Array, thread: number, options: object, result: Float64Array): object
+Napi::Value createCore(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto* handle = new CoreHandle;
+  const Bytes memory = bytesOf(env, info[0]);
+  DUALMAP_ASSERT(handle->state.attach(memory.data),
+                 "the memory holds no fleet state of this version");
+  handle->thread = info[1].As<Napi::Number>().Uint32Value();
+  DUALMAP_ASSERT(handle->thread < handle->state.capacities().threadsMax,
+                 "more threads than announced");
+  handle->memory = Napi::Persistent(info[0].As<Napi::TypedArray>());
+  handle->resultArray = Napi::Persistent(info[3].As<Napi::TypedArray>());
+  const Bytes result = bytesOf(env, info[3]);
+  DUALMAP_ASSERT(result.length >= kResultCount * sizeof(double), "the result array is too short");
+  handle->result = reinterpret_cast<double*>(result.data);
+  handle->core =
+      std::make_unique<Core>(handle->state, handle->thread, optionsOf(info[2].As<Napi::Object>()));
+  handle->rings = std::make_unique<Rings>(handle->state, handle->thread);
+  handle->hotness = std::make_unique<Hotness>(handle->state);
+
+  Napi::Object object = Napi::Object::New(env);
+  const auto add = [&](const char* name, napi_callback callback) {
+    napi_value function;
+    napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, handle, &function);
+    object.Set(name, Napi::Value(env, function));
+  };
+  add("place", place);
+  add("placeChain", placeChain);
+  add("placeBare", placeBare);
+  add("retry", retry);
+  add("suspect", suspect);
+  add("firstToken", onTicket<&Core::firstToken>);
+  add("answered", onTicket<&Core::answered>);
+  add("end", onTicket<&Core::end>);
+  add("endDuePrefills", endDuePrefills);
+  add("ticketsInUse", ticketsInUse);
+  add("buildRings", buildRings);
+  add("pairOf", pairOf);
+  add("hitBlocks", hitBlocks);
+  add("insertBlocks", insertBlocks);
+  add("hotLevel", hotLevel);
+  object.AddFinalizer([](Napi::Env, CoreHandle* data) { delete data; }, handle);
+  return object;
+}
+
+}  // namespace
+
+void registerCore(Napi::Env env, Napi::Object exports) {
+  exports.Set("createCore", Napi::Function::New(env, createCore));
+}
+
+}  // namespace dualmap

@@ -1,0 +1,71 @@
+#include "fleet_state.h"
+
+#include <new>
+
+#include "hotness.h"
+#include "prefix_index.h"
+#include "rings.h"
+
+namespace dualmap {
+
+namespace {
+
+uint64_t roundUp(uint64_t bytes) noexcept {
+  return (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
+}
+
+}  // namespace
+
+StateLayout layoutOf(const Capacities& capacities) noexcept {
+  StateLayout layout{};
+  uint64_t at = roundUp(sizeof(StateHeader));
+  const auto take = [&at](uint64_t bytes) {
+    const uint64_t offset = at;
+    at += roundUp(bytes);
+    return offset;
+  };
+  layout.slots = take(uint64_t{capacities.instancesMax} * sizeof(InstanceSlot));
+  layout.readers = take(uint64_t{capacities.threadsMax} * sizeof(ReaderLine));
+  layout.stats = take(uint64_t{capacities.threadsMax} * kThreadStatsBytes);
+  for (uint64_t& offset : layout.rings) offset = take(Rings::bytesFor(capacities));
+  layout.index = take(PrefixIndex::bytesFor(capacities.indexBlocks));
+  layout.hotness = take(Hotness::bytesFor(capacities.hotnessRequestsMax));
+  layout.bytes = at;
+  return layout;
+}
+
+uint64_t FleetState::bytesFor(const Capacities& capacities) noexcept {
+  return layoutOf(capacities).bytes + kLineBytes;
+}
+
+uint64_t FleetState::alignmentOffset(const void* memory) noexcept {
+  const auto address = reinterpret_cast<uintptr_t>(memory);
+  return (kLineBytes - address % kLineBytes) % kLineBytes;
+}
+
+void FleetState::create(void* memory, const Capacities& capacities) noexcept {
+  auto* header = new (static_cast<char*>(memory) + alignmentOffset(memory)) StateHeader{};
+  header->layoutVersion = kLayoutVersion;
+  header->instancesMax = capacities.instancesMax;
+  header->threadsMax = capacities.threadsMax;
+  header->ringPointsMax = capacities.ringPointsMax;
+  header->indexSets = PrefixIndex::setsFor(capacities.indexBlocks);
+  header->hotnessRequestsMax = capacities.hotnessRequestsMax;
+  header->hotnessWindow.store(Hotness::kRequestsMin, std::memory_order_relaxed);
+  header->magic = kMagic;
+}
+
+bool FleetState::attach(void* memory) noexcept {
+  base_ = static_cast<char*>(memory) + alignmentOffset(memory);
+  const StateHeader& found = header();
+  if (found.magic != kMagic || found.layoutVersion != kLayoutVersion) return false;
+  capacities_.instancesMax = found.instancesMax;
+  capacities_.threadsMax = found.threadsMax;
+  capacities_.ringPointsMax = found.ringPointsMax;
+  capacities_.indexBlocks = static_cast<uint32_t>(found.indexSets * PrefixIndex::kWays);
+  capacities_.hotnessRequestsMax = found.hotnessRequestsMax;
+  layout_ = layoutOf(capacities_);
+  return true;
+}
+
+}  // namespace dualmap

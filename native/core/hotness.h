@@ -1,0 +1,95 @@
+// How large a share of the recent requests each prefix key has, and whether that makes it hot
+// (algorithm.md section 2): hot above 2/n, cold again below 1/n, with the bit kept between. Shared
+// by all threads without locks; a thread that lags a whole window behind blurs a count, nothing
+// more.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "fleet_state.h"
+#include "prompt.h"
+
+namespace dualmap {
+
+class Hotness {
+ public:
+  static constexpr uint32_t kRequestsMin = 1024;  // the window; at least 32 requests an instance
+  static constexpr uint32_t kRequestsPerInstance = 32;
+  static constexpr uint32_t kCountMin = 20;  // a key needs as many requests to be hot
+
+  [[nodiscard]] static uint64_t bytesFor(uint32_t requestsMax) noexcept;
+
+  explicit Hotness(const FleetState& state) noexcept;
+
+  /// Fits the window to the number of instances and starts it anew if its size changes.
+  void resize(uint32_t instances) noexcept;
+
+  /// Counts a request and returns the level of its key: the shallowest that is not hot.
+  /// `isLoaded(key)` tells whether both candidates of a key are busy: only then may it become hot.
+  template <typename IsLoaded>
+  [[nodiscard]] uint32_t levelOf(const LevelKeys& levels, uint32_t instances,
+                                 IsLoaded&& isLoaded) noexcept {
+    Record& record = nextRecord();
+    const uint64_t seen = requestsSeen();
+    uint32_t level = 0;
+    bool isSettled = false;
+    for (uint32_t i = 0; i < levels.count && i < kLevelsCounted; ++i) {
+      record.keys[i].store(levels.keys[i], std::memory_order_relaxed);
+      const Share share = count(levels.keys[i], seen, instances, isLoaded);
+      if (!isSettled) level = i;
+      if (!share.isHot) isSettled = true;
+      // Deeper keys are counted only under one that could become hot soon.
+      if (!share.isWarm) break;
+    }
+    return level;
+  }
+
+ private:
+  static constexpr uint32_t kLevelsCounted = 12;  // 512 << 11: one megabyte
+  static constexpr uint32_t kBucket = 8;
+
+  struct Record {
+    std::atomic<uint64_t> keys[kLevelsCounted];
+  };
+  struct Share {
+    bool isHot;
+    bool isWarm;
+  };
+
+  [[nodiscard]] static uint64_t cellsFor(uint32_t requestsMax) noexcept;
+  [[nodiscard]] uint64_t requestsSeen() const noexcept;
+  Record& nextRecord() noexcept;
+  void uncount(uint64_t key) noexcept;
+  [[nodiscard]] std::atomic<uint64_t>* cellOf(uint64_t key, bool mayTake) noexcept;
+
+  // cell: [tag:39][hot:1][count:24]
+  static constexpr uint64_t kCountMask = (uint64_t{1} << 24) - 1;
+  static constexpr uint64_t kHotBit = uint64_t{1} << 24;
+  static constexpr uint64_t kTagMask = ~((uint64_t{1} << 25) - 1);
+
+  template <typename IsLoaded>
+  Share count(uint64_t key, uint64_t seen, uint32_t instances, IsLoaded&& isLoaded) noexcept {
+    std::atomic<uint64_t>* cell = cellOf(key, true);
+    if (cell == nullptr) return {false, false};
+    const uint64_t cellNow = cell->fetch_add(1, std::memory_order_relaxed) + 1;
+    const uint64_t share = (cellNow & kCountMask) * instances;
+    const bool isHot = (cellNow & kHotBit) != 0;
+    if (!isHot && (cellNow & kCountMask) >= kCountMin && share > 2 * seen && isLoaded(key)) {
+      cell->fetch_or(kHotBit, std::memory_order_relaxed);
+      return {true, true};
+    }
+    if (isHot && share < seen) {
+      cell->fetch_and(~kHotBit, std::memory_order_relaxed);
+      return {false, false};
+    }
+    return {isHot, isHot || share >= seen};
+  }
+
+  const FleetState* state_;
+  Record* records_;
+  std::atomic<uint64_t>* cells_;
+  uint64_t cellMask_;
+};
+
+}  // namespace dualmap

@@ -1,0 +1,213 @@
+#include "policy.h"
+
+#include <algorithm>
+
+#include "estimate.h"
+
+namespace dualmap {
+
+uint32_t FleetView::walk(uint32_t ring, uint64_t key, uint32_t except) const noexcept {
+  const uint32_t start = rings.start(group, ring, key);
+  const uint32_t found = rings.walk(
+      group, ring, start, [&](uint32_t slot) { return slot != except && isAvailable(slot); });
+  if (found != kNone) return found;
+  return rings.walk(group, ring, start,
+                    [&](uint32_t slot) { return slot != except && isServing(slot); });
+}
+
+Candidate FleetView::measure(const RequestView& request, uint32_t slot,
+                             uint32_t hitBlocks) const noexcept {
+  const auto cached =
+      static_cast<uint64_t>(hitBlocks * double{kBlockBytes} * options.tokensPerByte);
+  Candidate candidate;
+  candidate.slot = slot;
+  // An engine always computes at least one token.
+  candidate.cachedTokens = std::min(cached, request.promptTokens - 1);
+  candidate.uncachedTokens = request.promptTokens - candidate.cachedTokens;
+  candidate.pendingTokens = pendingPrefillTokens(state.slot(slot));
+  candidate.ttftEstimateMs =
+      estimateTtftMs(state.slot(slot), candidate.pendingTokens + candidate.uncachedTokens);
+  return candidate;
+}
+
+namespace {
+
+// algorithm.md sections 2-4 as published: the pair of the adaptive key, the warm one within the
+// SLO.
+class DualMapPaper final : public Policy {
+ public:
+  bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
+    const auto always = [](uint64_t) { return true; };
+    out->level = fleet.hotness.levelOf(*request.levels, fleet.group.members, always);
+    const uint64_t key = request.levels->keys[out->level];
+    out->first = fleet.walk(0, key, kNone);
+    if (out->first == kNone) return false;
+    out->second = fleet.group.members > 1 ? fleet.walk(1, key, out->first) : kNone;
+
+    const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
+    const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
+    const Candidate first = fleet.measure(request, out->first, hits.first);
+    if (out->second == kNone) {
+      out->chosen = first;
+      out->reason = Reason::only;
+      return true;
+    }
+    const Candidate second = fleet.measure(request, out->second, hits.second);
+    bool takesFirst = true;
+    if (first.cachedTokens == second.cachedTokens) {
+      out->reason = Reason::equalHitLessLoaded;
+      takesFirst = isLessLoaded(fleet, first, second);
+    } else {
+      const bool isFirstWarm = first.cachedTokens > second.cachedTokens;
+      const Candidate& warm = isFirstWarm ? first : second;
+      if (warm.ttftEstimateMs <= fleet.options.sloFraction * fleet.options.sloTtftMs) {
+        out->reason = Reason::warmWithinSlo;
+        takesFirst = isFirstWarm;
+      } else {
+        out->reason = Reason::sloExceeded;
+        takesFirst = first.ttftEstimateMs <= second.ttftEstimateMs;
+      }
+    }
+    out->chosen = takesFirst ? first : second;
+    out->other = takesFirst ? second : first;
+    return true;
+  }
+
+ private:
+  // Pending prefill first; ties are broken on decode load, then on the first ring.
+  static bool isLessLoaded(const FleetView& fleet, const Candidate& first,
+                           const Candidate& second) noexcept {
+    if (first.pendingTokens != second.pendingTokens)
+      return first.pendingTokens < second.pendingTokens;
+    return fleet.state.slot(first.slot).decoding.read().tokens <=
+           fleet.state.slot(second.slot).decoding.read().tokens;
+  }
+};
+
+// Members in order, one after the other, over all threads.
+class RoundRobin final : public Policy {
+ public:
+  bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
+    const uint32_t* members = fleet.rings.members(fleet.group);
+    const uint32_t count = fleet.group.members;
+    const uint64_t turn = fleet.state.header().roundRobin.fetch_add(1, std::memory_order_relaxed);
+    const auto next = [&](uint32_t except, auto accepts) {
+      for (uint32_t i = 0; i < count; ++i) {
+        const uint32_t slot = members[(turn + i) % count];
+        if (slot != except && accepts(slot)) return slot;
+      }
+      return kNone;
+    };
+    const auto pick = [&](uint32_t except) {
+      const uint32_t slot = next(except, [&](uint32_t s) { return fleet.isAvailable(s); });
+      return slot != kNone ? slot : next(except, [&](uint32_t s) { return fleet.isServing(s); });
+    };
+    out->first = pick(kNone);
+    if (out->first == kNone) return false;
+    out->second = pick(out->first);
+    out->reason = Reason::rotation;
+    const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
+    const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
+    out->chosen = fleet.measure(request, out->first, hits.first);
+    if (out->second != kNone) out->other = fleet.measure(request, out->second, hits.second);
+    return true;
+  }
+};
+
+// argmin of pending prefill tokens + this request's uncached tokens, over all instances
+// (simulation.md). Linear in the fleet by its nature.
+class LeastTokens final : public Policy {
+ public:
+  bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
+    const uint32_t slots = fleet.state.header().instanceCount.load(std::memory_order_relaxed);
+    hits_.resize(slots);
+    const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
+    fleet.index.hitsOfAll(request.chain, blocks, hits_.data(), slots);
+    out->reason = Reason::leastTokens;
+    if (!best(fleet, request, false, out) && !best(fleet, request, true, out)) return false;
+    out->first = out->chosen.slot;
+    out->second = out->other.slot;
+    return true;
+  }
+
+ private:
+  bool best(const FleetView& fleet, const RequestView& request, bool takesSuspects,
+            Decision* out) const noexcept {
+    const uint32_t* members = fleet.rings.members(fleet.group);
+    out->chosen = out->other = Candidate{};
+    const auto cost = [](const Candidate& c) { return c.pendingTokens + c.uncachedTokens; };
+    for (uint32_t i = 0; i < fleet.group.members; ++i) {
+      if (takesSuspects ? !fleet.isServing(members[i]) : !fleet.isAvailable(members[i])) continue;
+      const Candidate candidate = fleet.measure(request, members[i], hits_[members[i]]);
+      if (out->chosen.slot == kNone || cost(candidate) < cost(out->chosen)) {
+        out->other = out->chosen;
+        out->chosen = candidate;
+      } else if (out->other.slot == kNone || cost(candidate) < cost(out->other)) {
+        out->other = candidate;
+      }
+    }
+    return out->chosen.slot != kNone;
+  }
+
+  std::vector<uint32_t> hits_;
+};
+
+// One ring, whatever the load: cache affinity alone. The key is 4 KB deep (1,024 tokens): the first
+// block of a trace is often shared by everybody (traces/README.md).
+class ConsistentHash final : public Policy {
+ public:
+  static constexpr uint32_t kLevel = 3;
+
+  bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
+    out->level = std::min(kLevel, request.levels->count - 1);
+    const uint64_t key = request.levels->keys[out->level];
+    out->first = fleet.walk(0, key, kNone);
+    if (out->first == kNone) return false;
+    out->second = fleet.group.members > 1 ? fleet.walk(0, key, out->first) : kNone;
+    out->reason = Reason::ring;
+    const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
+    const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
+    out->chosen = fleet.measure(request, out->first, hits.first);
+    if (out->second != kNone) out->other = fleet.measure(request, out->second, hits.second);
+    return true;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> makePolicy(PolicyName name) {
+  switch (name) {
+    case PolicyName::dualmapPaper:
+      return std::make_unique<DualMapPaper>();
+    case PolicyName::roundRobin:
+      return std::make_unique<RoundRobin>();
+    case PolicyName::leastTokens:
+      return std::make_unique<LeastTokens>();
+    case PolicyName::consistentHash:
+      return std::make_unique<ConsistentHash>();
+  }
+  return nullptr;
+}
+
+bool chooseLeastRequests(const FleetView& fleet, Decision* out) noexcept {
+  const uint32_t* members = fleet.rings.members(fleet.group);
+  const uint32_t count = fleet.group.members;
+  // Equal loads take turns.
+  const uint64_t turn = fleet.state.header().roundRobin.fetch_add(1, std::memory_order_relaxed);
+  uint64_t bestLoad = UINT64_MAX;
+  for (const bool takesSuspects : {false, true}) {
+    for (uint32_t i = 0; i < count && bestLoad > 0; ++i) {
+      const uint32_t slot = members[(turn + i) % count];
+      if (takesSuspects ? !fleet.isServing(slot) : !fleet.isAvailable(slot)) continue;
+      const uint64_t load = fleet.state.slot(slot).holds.load(std::memory_order_relaxed);
+      if (load >= bestLoad) continue;
+      bestLoad = load;
+      out->chosen.slot = out->first = slot;
+    }
+    if (out->first != kNone) break;
+  }
+  out->reason = Reason::leastRequests;
+  return out->first != kNone;
+}
+
+}  // namespace dualmap

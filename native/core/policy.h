@@ -1,0 +1,120 @@
+// The rules that choose an instance for a request, behind one interface. Pure functions of what
+// they are shown: no clock, no reservation, no memory of their own. Called inside one
+// `Rings::Reading`.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "fleet_state.h"
+#include "hotness.h"
+#include "prefix_index.h"
+#include "prompt.h"
+#include "rings.h"
+
+namespace dualmap {
+
+enum class PolicyName : uint32_t { dualmapPaper, roundRobin, leastTokens, consistentHash };
+
+struct PolicyOptions {
+  double sloTtftMs = 5000;
+  double sloFraction = 0.5;  // warm stays chosen up to this share of the SLO
+  double tokensPerByte = 0.25;
+};
+
+/// What a rule may know of a request.
+struct RequestView {
+  const uint64_t* chain;  // block hashes
+  uint32_t blocks;
+  const LevelKeys* levels;
+  uint64_t promptTokens;
+  bool usesPrefixCache;  // embeddings do not
+};
+
+/// An instance as a candidate of one request.
+struct Candidate {
+  uint32_t slot = kNone;
+  uint64_t cachedTokens = 0;
+  uint64_t uncachedTokens = 0;
+  uint64_t pendingTokens = 0;  // queued for it or sent to it, first token not yet seen
+  double ttftEstimateMs = 0;
+};
+
+enum class Reason : uint32_t {
+  only,                // no second candidate
+  warmWithinSlo,       // longer cached prefix, and its TTFT stays within the SLO share
+  equalHitLessLoaded,  // equal cached prefix: the less loaded one
+  sloExceeded,         // the warm one would miss: the smaller TTFT
+  rotation,            // round_robin
+  leastTokens,
+  ring,           // consistent_hash
+  leastRequests,  // routes without a prompt
+  retryOther,     // after a failure: the other candidate
+  retryNext,      // after more failures: the next distinct instance
+};
+
+struct Decision {
+  Candidate chosen;
+  Candidate other;  // tried first if the chosen one fails; slot kNone if there is none
+  uint32_t first = kNone;
+  uint32_t second = kNone;
+  uint32_t level = 0;
+  Reason reason = Reason::only;
+};
+
+/// What a rule reads of the fleet during one decision.
+class FleetView {
+ public:
+  FleetView(const FleetState& state, const PrefixIndex& index, Hotness& hotness,
+            const Rings::Reading& rings, const RingGroup& group, const PolicyOptions& options,
+            double nowMs) noexcept
+      : state(state),
+        index(index),
+        hotness(hotness),
+        rings(rings),
+        group(group),
+        options(options),
+        nowMs(nowMs) {}
+
+  [[nodiscard]] bool isServing(uint32_t slot) const noexcept {
+    const auto value = state.slot(slot).state.load(std::memory_order_relaxed);
+    return value == static_cast<uint32_t>(InstanceState::serving);
+  }
+  [[nodiscard]] bool isSuspect(uint32_t slot) const noexcept {
+    return nowMs < state.slot(slot).suspectUntilMs.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool isAvailable(uint32_t slot) const noexcept {
+    return isServing(slot) && !isSuspect(slot);
+  }
+
+  /// The first instance clockwise that is available and not `except`; if there is none, one that at
+  /// least serves: a fleet of suspects is still a fleet.
+  [[nodiscard]] uint32_t walk(uint32_t ring, uint64_t key, uint32_t except) const noexcept;
+
+  [[nodiscard]] Candidate measure(const RequestView& request, uint32_t slot,
+                                  uint32_t hitBlocks) const noexcept;
+
+  const FleetState& state;
+  const PrefixIndex& index;
+  Hotness& hotness;
+  const Rings::Reading& rings;
+  const RingGroup& group;
+  const PolicyOptions& options;
+  const double nowMs;
+};
+
+class Policy {
+ public:
+  virtual ~Policy() = default;
+  /// False if no instance of the group serves.
+  [[nodiscard]] virtual bool choose(const FleetView& fleet, const RequestView& request,
+                                    Decision* out) noexcept = 0;
+};
+
+[[nodiscard]] std::unique_ptr<Policy> makePolicy(PolicyName name);
+
+/// The rule for routes without a prompt: fewest requests in flight.
+[[nodiscard]] bool chooseLeastRequests(const FleetView& fleet, Decision* out) noexcept;
+
+}  // namespace dualmap

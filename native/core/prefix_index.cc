@@ -1,0 +1,211 @@
+#include "prefix_index.h"
+
+#include <algorithm>
+
+#include "rings.h"
+
+namespace dualmap {
+
+namespace {
+
+// holder: [slot:14][generation:10][stamp:40]; 0 is empty, as generations start at 1.
+constexpr int kStampBits = 40;
+constexpr uint64_t kStampMask = (uint64_t{1} << kStampBits) - 1;
+constexpr uint64_t kGenerationMask = 1023;
+
+constexpr uint32_t slotOf(uint64_t holder) noexcept { return static_cast<uint32_t>(holder >> 50); }
+constexpr uint32_t generationOf(uint64_t holder) noexcept {
+  return static_cast<uint32_t>((holder >> kStampBits) & kGenerationMask);
+}
+constexpr uint64_t holderOf(uint32_t slot, uint32_t generation, uint64_t stamp) noexcept {
+  return (uint64_t{slot} << 50) | ((generation & kGenerationMask) << kStampBits) |
+         (stamp & kStampMask);
+}
+
+// tag: [upper 48 bits of the hash][coarse time of last use:16]; the entry is chosen by lower bits.
+constexpr uint64_t kAgeMask = 0xFFFF;
+constexpr uint64_t kEmpty = 0;
+constexpr uint64_t kTaking = 1;  // a writer is clearing this entry
+constexpr double kAgeUnitMs = 4096;
+
+constexpr uint64_t nameOf(uint64_t hash) noexcept {
+  const uint64_t name = hash & ~kAgeMask;
+  return name == 0 ? uint64_t{1} << 16 : name;
+}
+
+}  // namespace
+
+uint64_t PrefixIndex::setsFor(uint32_t blocks) noexcept {
+  uint64_t sets = 1;
+  while (sets * kWays < blocks) sets *= 2;
+  return sets;
+}
+
+uint64_t PrefixIndex::bytesFor(uint32_t blocks) noexcept {
+  return setsFor(blocks) * kWays * sizeof(Entry);
+}
+
+PrefixIndex::PrefixIndex(const FleetState& state) noexcept
+    : state_(&state),
+      entries_(reinterpret_cast<Entry*>(state.index())),
+      mask_(state.header().indexSets * kWays - 1) {}
+
+// Memory is what a probe costs: the lines of a whole batch of blocks are under way at the same
+// time.
+void PrefixIndex::prefetch(const uint64_t* chain, uint32_t blocks) const noexcept {
+  for (uint32_t i = 0; i < std::min(blocks, kBatch); ++i) {
+    __builtin_prefetch(&entries_[homeOf(chain[i])], 1);
+  }
+}
+
+const PrefixIndex::Entry* PrefixIndex::find(uint64_t hash) const noexcept {
+  const uint64_t home = homeOf(hash);
+  const uint64_t name = nameOf(hash);
+  for (uint32_t way = 0; way < kWays; ++way) {
+    const Entry& entry = entries_[home ^ way];
+    // Pairs with the release store in findOrTake: the holders seen are those of this tag or later.
+    const uint64_t tag = entry.tag.load(std::memory_order_acquire);
+    if ((tag & ~kAgeMask) == name) return &entry;
+  }
+  return nullptr;
+}
+
+bool PrefixIndex::isResident(uint64_t holder, const InstanceSlot& slot) const noexcept {
+  if (generationOf(holder) != slot.generation.load(std::memory_order_relaxed)) return false;
+  const uint64_t inserted = slot.insertions.load(std::memory_order_relaxed);
+  const uint64_t age = (inserted - holder) & kStampMask;
+  return age < slot.capacityBlocks.load(std::memory_order_relaxed) * kInsertionUnit;
+}
+
+PrefixIndex::PairHits PrefixIndex::hits(const uint64_t* chain, uint32_t blocks, uint32_t first,
+                                        uint32_t second) const noexcept {
+  PairHits result{0, 0};
+  bool firstHolds = true;
+  bool secondHolds = second != kNone;
+  for (uint32_t depth = 0; depth < blocks; ++depth) {
+    if (depth % kBatch == 0) prefetch(chain + depth, blocks - depth);
+    const Entry* entry = find(chain[depth]);
+    if (entry == nullptr) return result;
+    bool firstHere = false;
+    bool secondHere = false;
+    for (const std::atomic<uint64_t>& word : entry->holders) {
+      const uint64_t holder = word.load(std::memory_order_relaxed);
+      if (holder == 0) break;
+      const uint32_t slot = slotOf(holder);
+      if (slot == first) firstHere = isResident(holder, state_->slot(first));
+      if (slot == second) secondHere = isResident(holder, state_->slot(second));
+    }
+    firstHolds = firstHolds && firstHere;
+    secondHolds = secondHolds && secondHere;
+    if (!firstHolds && !secondHolds) return result;
+    if (firstHolds) result.first = depth + 1;
+    if (secondHolds) result.second = depth + 1;
+  }
+  return result;
+}
+
+void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* out,
+                            uint32_t slots) const noexcept {
+  std::fill(out, out + slots, 0u);
+  for (uint32_t depth = 0; depth < blocks; ++depth) {
+    if (depth % kBatch == 0) prefetch(chain + depth, blocks - depth);
+    const Entry* entry = find(chain[depth]);
+    if (entry == nullptr) return;
+    bool isHeld = false;
+    for (const std::atomic<uint64_t>& word : entry->holders) {
+      const uint64_t holder = word.load(std::memory_order_relaxed);
+      if (holder == 0) break;
+      const uint32_t slot = slotOf(holder);
+      if (slot >= slots || out[slot] != depth) continue;
+      if (!isResident(holder, state_->slot(slot))) continue;
+      out[slot] = depth + 1;
+      isHeld = true;
+    }
+    if (!isHeld) return;
+  }
+}
+
+// The entry of a block: its own, else a free one of its set, else the one used longest ago. Nullptr
+// only while other writers hold the place.
+PrefixIndex::Entry* PrefixIndex::findOrTake(uint64_t hash, uint64_t age) noexcept {
+  const uint64_t home = homeOf(hash);
+  const uint64_t name = nameOf(hash);
+  Entry* victim = nullptr;
+  uint64_t victimTag = 0;
+  uint64_t victimIdle = 0;
+  for (uint32_t way = 0; way < kWays; ++way) {
+    Entry& entry = entries_[home ^ way];
+    uint64_t tag = entry.tag.load(std::memory_order_acquire);
+    if ((tag & ~kAgeMask) == name) {
+      if ((tag & kAgeMask) != age) {
+        entry.tag.compare_exchange_strong(tag, name | age, std::memory_order_relaxed);
+      }
+      return &entry;
+    }
+    if (tag == kTaking) continue;
+    const uint64_t idle = tag == kEmpty ? UINT64_MAX : ((age - tag) & kAgeMask) + 1;
+    if (idle > victimIdle) {
+      victim = &entry;
+      victimTag = tag;
+      victimIdle = idle;
+    }
+  }
+  if (victim == nullptr) return nullptr;
+  if (!victim->tag.compare_exchange_strong(victimTag, kTaking, std::memory_order_acquire)) {
+    return nullptr;
+  }
+  for (auto& holder : victim->holders) holder.store(0, std::memory_order_relaxed);
+  victim->tag.store(name | age, std::memory_order_release);
+  return victim;
+}
+
+// The word of an instance in an entry: its own, else the first free one (used words come before
+// free ones), else one that no longer counts, else any: with seven holders the block is where it
+// matters.
+std::atomic<uint64_t>* PrefixIndex::holderFor(Entry& entry, uint32_t slot) noexcept {
+  for (std::atomic<uint64_t>& word : entry.holders) {
+    const uint64_t holder = word.load(std::memory_order_relaxed);
+    if (holder == 0 || slotOf(holder) == slot) return &word;
+  }
+  for (std::atomic<uint64_t>& word : entry.holders) {
+    const uint64_t holder = word.load(std::memory_order_relaxed);
+    if (!isResident(holder, state_->slot(slotOf(holder)))) return &word;
+  }
+  return &entry.holders[slot % kHolders];
+}
+
+void PrefixIndex::insert(const uint64_t* chain, uint32_t blocks, uint32_t slotIndex,
+                         double nowMs) noexcept {
+  InstanceSlot& slot = state_->slot(slotIndex);
+  const uint64_t capacity = slot.capacityBlocks.load(std::memory_order_relaxed);
+  if (capacity == 0) return;
+  const uint32_t generation = slot.generation.load(std::memory_order_relaxed);
+  const uint64_t age = static_cast<uint64_t>(nowMs / kAgeUnitMs) & kAgeMask;
+  const uint64_t before = slot.insertions.load(std::memory_order_relaxed);
+  // What cannot fit is not kept: the engine evicts the tail of a prompt larger than its cache.
+  const auto kept = static_cast<uint32_t>(std::min<uint64_t>(blocks, capacity));
+  const double share = 1.0 / static_cast<double>(capacity);
+  uint64_t advance = 0;
+  // From the tail to the head, so that the head ends up newest.
+  for (uint32_t left = kept; left > 0; --left) {
+    if ((kept - left) % kBatch == 0) {
+      const uint32_t from = left > kBatch ? left - kBatch : 0;
+      prefetch(chain + from, left - from);
+    }
+    Entry* entry = findOrTake(chain[left - 1], age);
+    if (entry == nullptr) continue;
+    std::atomic<uint64_t>* word = holderFor(*entry, slotIndex);
+    const uint64_t holder = word->load(std::memory_order_relaxed);
+    const bool isOwn = holder != 0 && slotOf(holder) == slotIndex;
+    if (isOwn && isResident(holder, slot)) {
+      advance += static_cast<uint64_t>(static_cast<double>((before - holder) & kStampMask) * share);
+    } else {
+      advance += kInsertionUnit;
+    }
+    // Relaxed: a stamp publishes nothing but itself.
+    word->store(holderOf(slotIndex, generation, before + advance), std::memory_order_relaxed);
+  }
+  slot.insertions.fetch_add(advance, std::memory_order_relaxed);
+}
+
+}  // namespace dualmap

@@ -1,0 +1,163 @@
+/**
+ * The fleet state as TypeScript sees it: typed views on the shared memory whose layout
+ * native/core/fleet_state.h owns. Any thread may read; the control plane alone takes and frees slots.
+ */
+import { identityOf, type StateLayout, stateLayout } from './native.ts';
+
+/** Order is that of `InstanceState` in native/core/fleet_state.h. */
+export const instanceStates = ['free', 'joining', 'serving', 'draining', 'dead'] as const;
+export type InstanceState = (typeof instanceStates)[number];
+
+/** Requests and tokens of one kind of load; they always agree. */
+export interface Load {
+  readonly requests: number;
+  readonly tokens: number;
+}
+
+const tokenBits = 40n;
+const tokenMask = (1n << tokenBits) - 1n;
+const generationMax = 1023;
+
+type Word64 =
+  | 'queued'
+  | 'prefilling'
+  | 'decoding'
+  | 'holds'
+  | 'requestsTotal'
+  | 'promptTokensTotal'
+  | 'cachedTokensTotal'
+  | 'failuresTotal'
+  | 'identity'
+  | 'capacityBlocks';
+type Word32 = 'state' | 'generation' | 'failures';
+
+/** Typed views on the shared memory of one router. */
+export class FleetState {
+  readonly memory: SharedArrayBuffer;
+  readonly instancesMax: number;
+  readonly #layout: StateLayout;
+  readonly #words64: BigUint64Array;
+  readonly #words32: Int32Array;
+  readonly #doubles: Float64Array;
+
+  constructor(memory: SharedArrayBuffer, instancesMax: number) {
+    this.memory = memory;
+    this.instancesMax = instancesMax;
+    this.#layout = stateLayout(memory);
+    this.#words64 = new BigUint64Array(memory, 0, Math.floor(memory.byteLength / 8));
+    this.#words32 = new Int32Array(memory, 0, Math.floor(memory.byteLength / 4));
+    this.#doubles = new Float64Array(memory, 0, Math.floor(memory.byteLength / 8));
+  }
+
+  #at(slot: number, field: keyof StateLayout): number {
+    return this.#layout.slots + slot * this.#layout.slotBytes + this.#layout[field];
+  }
+
+  #read64(slot: number, field: Word64): bigint {
+    return Atomics.load(this.#words64, this.#at(slot, field) / 8);
+  }
+
+  #write64(slot: number, field: Word64, value: bigint): void {
+    Atomics.store(this.#words64, this.#at(slot, field) / 8, value);
+  }
+
+  #read32(slot: number, field: Word32): number {
+    return Atomics.load(this.#words32, this.#at(slot, field) / 4);
+  }
+
+  #write32(slot: number, field: Word32, value: number): void {
+    Atomics.store(this.#words32, this.#at(slot, field) / 4, value);
+  }
+
+  /** Words of one thread's statistics; that thread alone writes them. */
+  threadStats(thread: number): Float64Array {
+    const { stats, statsBytes } = this.#layout;
+    return new Float64Array(this.memory, stats + thread * statsBytes, statsBytes / 8);
+  }
+
+  state(slot: number): InstanceState {
+    return instanceStates[this.#read32(slot, 'state')]!;
+  }
+
+  setState(slot: number, state: InstanceState): void {
+    this.#write32(slot, 'state', instanceStates.indexOf(state));
+  }
+
+  generation(slot: number): number {
+    return this.#read32(slot, 'generation');
+  }
+
+  /** The engine lost its cache: nothing that was inserted before counts as resident. */
+  raiseGeneration(slot: number): void {
+    const next = (this.generation(slot) % generationMax) + 1;
+    this.#write32(slot, 'generation', next);
+  }
+
+  load(slot: number, kind: 'queued' | 'prefilling' | 'decoding'): Load {
+    const word = this.#read64(slot, kind);
+    return { requests: Number(word >> tokenBits), tokens: Number(word & tokenMask) };
+  }
+
+  total(
+    slot: number,
+    kind: 'requestsTotal' | 'promptTokensTotal' | 'cachedTokensTotal' | 'failuresTotal',
+  ): number {
+    return Number(this.#read64(slot, kind));
+  }
+
+  /** Requests in flight that name this slot. */
+  holds(slot: number): number {
+    return Number(this.#read64(slot, 'holds'));
+  }
+
+  /** Consecutive failures before the first token; 0: above suspicion. */
+  failures(slot: number): number {
+    return this.#read32(slot, 'failures');
+  }
+
+  suspectUntilMs(slot: number): number {
+    return this.#doubles[this.#at(slot, 'suspectUntilMs') / 8]!;
+  }
+
+  /** Prefix cache of the engine, in blocks of 512 bytes of prompt. 0: none. */
+  setCapacityBlocks(slot: number, blocks: number): void {
+    this.#write64(slot, 'capacityBlocks', BigInt(Math.max(0, Math.round(blocks))));
+  }
+
+  /** Expected TTFT of an instance: baseMs + perTokenMs * pending tokens. */
+  setSpeed(slot: number, baseMs: number, perTokenMs: number): void {
+    this.#doubles[this.#at(slot, 'baseMs') / 8] = baseMs;
+    this.#doubles[this.#at(slot, 'perTokenMs') / 8] = perTokenMs;
+  }
+
+  /**
+   * Takes a slot for an instance, in state `joining`. A slot is reused only when nothing in flight
+   * names it. Returns -1 if all are taken.
+   */
+  takeSlot(url: string): number {
+    const countAt = this.#layout.instanceCount / 4;
+    const count = Atomics.load(this.#words32, countAt);
+    let slot = 0;
+    while (slot < count && (this.state(slot) !== 'free' || this.holds(slot) > 0)) slot += 1;
+    if (slot === this.instancesMax) return -1;
+    this.raiseGeneration(slot);
+    this.#write64(slot, 'identity', identityOf(url));
+    for (const field of totals) this.#write64(slot, field, 0n);
+    this.#write32(slot, 'failures', 0);
+    this.#doubles[this.#at(slot, 'suspectUntilMs') / 8] = 0;
+    this.setState(slot, 'joining');
+    if (slot === count) Atomics.store(this.#words32, countAt, count + 1);
+    return slot;
+  }
+
+  freeSlot(slot: number): void {
+    this.setState(slot, 'free');
+  }
+}
+
+const totals = [
+  'requestsTotal',
+  'promptTokensTotal',
+  'cachedTokensTotal',
+  'failuresTotal',
+] as const;
