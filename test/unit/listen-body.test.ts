@@ -1,0 +1,68 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BodyBuffer } from '../../src/listen/body.ts';
+import { bodyPadding } from '../../src/listen/exchange.ts';
+import { cut, patterned } from '../support/listen-client.ts';
+
+const room = (body: Uint8Array) => body.buffer.byteLength - body.byteOffset - body.byteLength;
+
+describe('BodyBuffer', () => {
+  it('gives back what it was given, with room behind, however it is cut and announced', () => {
+    const size = fc.oneof(fc.nat(300), fc.integer({ min: 15_000, max: 18_000 }), fc.nat(60_000));
+    const cuts = fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 5 });
+    const kept: [Uint8Array, Buffer][] = [];
+    fc.assert(
+      fc.property(size, cuts, fc.boolean(), (bytes, sizes, announced) => {
+        const whole = patterned(bytes, bytes + 1);
+        const body = new BodyBuffer(announced ? bytes : -1, bytes);
+        for (const piece of cut(whole, sizes)) expect(body.append(piece)).toBe(true);
+        const taken = body.take();
+        expect(room(taken)).toBeGreaterThanOrEqual(bodyPadding);
+        kept.push([taken, whole]);
+      }),
+    );
+    // All of them still stand: none shares bytes with another.
+    for (const [taken, whole] of kept) expect(whole.equals(taken)).toBe(true);
+  });
+
+  it('has room behind also where a piece would just fit without', () => {
+    for (let over = 1; over <= bodyPadding; over += 1) {
+      const body = new BodyBuffer(-1, 1_000_000);
+      // Too large for a slab; what is reserved at first is twice the first piece.
+      body.append(patterned(20_000));
+      body.append(patterned(20_000 + over));
+      expect(room(body.take())).toBeGreaterThanOrEqual(bodyPadding);
+    }
+  });
+
+  it('says so at the first byte too many', () => {
+    for (const announced of [-1, 10]) {
+      const body = new BodyBuffer(announced, 10);
+      expect(body.append(patterned(10))).toBe(true);
+      expect(body.append(patterned(1))).toBe(false);
+    }
+  });
+
+  it('does not reserve a large body on an announcement alone', () => {
+    const body = new BodyBuffer(1_000_000_000, 1_000_000_000);
+    body.append(patterned(1));
+    expect(body.take().buffer.byteLength).toBeLessThan(1_100_000);
+  });
+
+  it('reserves a body of up to 1 MiB once, at its size', () => {
+    const body = new BodyBuffer(400_000, 8_000_000);
+    for (const piece of cut(patterned(400_000), [65_536])) body.append(piece);
+    expect(body.take().buffer.byteLength).toBe(400_000 + bodyPadding);
+  });
+
+  it('copies a body that grows a bounded number of times', () => {
+    const body = new BodyBuffer(-1, 64_000_000);
+    const buffers = new Set<ArrayBufferLike>();
+    const piece = patterned(20_000);
+    for (let turn = 0; turn < 400; turn += 1) {
+      body.append(piece);
+      buffers.add(body.take().buffer);
+    }
+    expect(buffers.size).toBeLessThanOrEqual(10);
+  });
+});
