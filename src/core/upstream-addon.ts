@@ -1,9 +1,9 @@
 /**
- * What the addon exports for `src/dispatch/native.ts`: the typed face of native/addon_upstream.cc. Types
- * and the numbers that both sides share, nothing that runs. JavaScript validates, C++ asserts.
+ * What the addon exports for `src/dispatch/native.ts`: the typed face of native/addon_upstream.cc.
+ * Types and numbers that both sides share, nothing that runs. JavaScript validates, C++ asserts.
  */
 export interface UpstreamAddon {
-  /** Milliseconds below 0: no limit. `deliver` is called from the loop, once a turn that has events. */
+  /** Milliseconds below 0: no limit. `deliver` is called by the loop, once a turn with events. */
   createUpstream(options: UpstreamLimits, deliver: (eventCount: number) => void): UpstreamClient;
 }
 
@@ -28,9 +28,9 @@ export interface UpstreamClient {
   /** The number of an origin, -1 if the path of a Unix socket (port -1) is too long. */
   addOrigin(host: string, port: number): number;
   /**
-   * The number of the call, in use until its last event or `cancel`; so long the body is borrowed and
-   * must be kept alive. -1 if the head is not one request line and `fieldCount` fields, or holds what
-   * is not ASCII (not latin1: the caller sees to it then that each character fits).
+   * The number of the call, in use until its last event or `cancel`; so long the body is borrowed
+   * and must be kept alive. -1 if the head is not one request line and `fieldCount` fields, or not
+   * ASCII. With `isLatin1` the caller sees to it that each character fits in 8 bits.
    */
   start(
     origin: number,
@@ -43,13 +43,13 @@ export interface UpstreamClient {
   pause(call: number): void;
   resume(call: number): void;
   cancel(call: number): void;
-  /** Within `deliver`: names and values, separated by LF, of its index-th head with a new field list. */
+  /** Within `deliver`: names and values, LF between them, of its index-th head with a new list. */
   newFields(index: number): string;
   close(onClosed: () => void): void;
 }
 
 /** `EventKind`. */
 export const eventKinds = { head: 0, data: 1, end: 2, fault: 3 } as const;
-/** An `Event` is so many int32 (kind, call, first, second), or so many float64 (the last: body bytes). */
+/** An `Event` is 6 int32 (kind, call, first, second) or 3 float64 (the last: body bytes). */
 export const eventInts = 6;
 export const eventDoubles = 3;
