@@ -138,7 +138,7 @@ bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
                             ticket.usesPrefixCache};
   const uint32_t blocks = ticket.usesPrefixCache ? request.blocks : 0;
   const auto hits = index_.hits(request.chain, blocks, next, kNone);
-  decision.chosen = fleet.measure(request, next, hits.first);
+  decision.chosen = fleet.measure(request, next, hits.first, hits.isFirstFresh);
   decision.first = next;
   out->ticket = id;
   out->promptTokens = ticket.promptTokens;
@@ -160,8 +160,9 @@ void Core::reserve(Ticket& ticket, const Candidate& candidate, double nowMs) noe
   slot.promptTokensTotal.fetch_add(ticket.promptTokens, std::memory_order_relaxed);
   slot.cachedTokensTotal.fetch_add(candidate.cachedTokens, std::memory_order_relaxed);
   if (ticket.usesPrefixCache) {
-    index_.insert(ticket.chain.data(), static_cast<uint32_t>(ticket.chain.size()), candidate.slot,
-                  nowMs);
+    const uint32_t from = candidate.insertFrom;
+    index_.insert(ticket.chain.data() + from, static_cast<uint32_t>(ticket.chain.size()) - from,
+                  candidate.slot, nowMs);
   }
   // A suspect whose time is up is tried with one request; the others wait for what becomes of it.
   const uint32_t failures = slot.failures.load(std::memory_order_relaxed);
@@ -200,6 +201,7 @@ void Core::suspect(uint64_t id, double nowMs) noexcept {
 }
 
 void Core::clearSuspicion(uint32_t index) noexcept {
+  DUALMAP_ASSERT(index != kNone, "an answer without an instance");
   InstanceSlot& slot = state_.slot(index);
   if (slot.failures.load(std::memory_order_relaxed) == 0) return;
   slot.failures.store(0, std::memory_order_relaxed);

@@ -62,7 +62,7 @@ bool FleetState::attach(void* memory) noexcept {
   capacities_.instancesMax = found.instancesMax;
   capacities_.threadsMax = found.threadsMax;
   capacities_.ringPointsMax = found.ringPointsMax;
-  capacities_.indexBlocks = static_cast<uint32_t>(found.indexSets * PrefixIndex::kWays);
+  capacities_.indexBlocks = static_cast<uint32_t>(found.indexSets * PrefixIndex::kWays / 2);
   capacities_.hotnessRequestsMax = found.hotnessRequestsMax;
   layout_ = layoutOf(capacities_);
   return true;

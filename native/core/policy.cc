@@ -15,12 +15,13 @@ uint32_t FleetView::walk(uint32_t ring, uint64_t key, uint32_t except) const noe
                     [&](uint32_t slot) { return slot != except && isServing(slot); });
 }
 
-Candidate FleetView::measure(const RequestView& request, uint32_t slot,
-                             uint32_t hitBlocks) const noexcept {
+Candidate FleetView::measure(const RequestView& request, uint32_t slot, uint32_t hitBlocks,
+                             bool isFresh) const noexcept {
   const auto cached =
       static_cast<uint64_t>(hitBlocks * double{kBlockBytes} * options.tokensPerByte);
   Candidate candidate;
   candidate.slot = slot;
+  candidate.insertFrom = isFresh ? hitBlocks : 0;
   // An engine always computes at least one token.
   candidate.cachedTokens = std::min(cached, request.promptTokens - 1);
   candidate.uncachedTokens = request.promptTokens - candidate.cachedTokens;
@@ -46,13 +47,13 @@ class DualMapPaper final : public Policy {
 
     const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
     const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
-    const Candidate first = fleet.measure(request, out->first, hits.first);
+    const Candidate first = fleet.measure(request, out->first, hits.first, hits.isFirstFresh);
     if (out->second == kNone) {
       out->chosen = first;
       out->reason = Reason::only;
       return true;
     }
-    const Candidate second = fleet.measure(request, out->second, hits.second);
+    const Candidate second = fleet.measure(request, out->second, hits.second, hits.isSecondFresh);
     bool takesFirst = true;
     if (first.cachedTokens == second.cachedTokens) {
       out->reason = Reason::equalHitLessLoaded;
@@ -108,8 +109,9 @@ class RoundRobin final : public Policy {
     out->reason = Reason::rotation;
     const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
     const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
-    out->chosen = fleet.measure(request, out->first, hits.first);
-    if (out->second != kNone) out->other = fleet.measure(request, out->second, hits.second);
+    out->chosen = fleet.measure(request, out->first, hits.first, hits.isFirstFresh);
+    if (out->second != kNone)
+      out->other = fleet.measure(request, out->second, hits.second, hits.isSecondFresh);
     return true;
   }
 };
@@ -138,7 +140,7 @@ class LeastTokens final : public Policy {
     const auto cost = [](const Candidate& c) { return c.pendingTokens + c.uncachedTokens; };
     for (uint32_t i = 0; i < fleet.group.members; ++i) {
       if (takesSuspects ? !fleet.isServing(members[i]) : !fleet.isAvailable(members[i])) continue;
-      const Candidate candidate = fleet.measure(request, members[i], hits_[members[i]]);
+      const Candidate candidate = fleet.measure(request, members[i], hits_[members[i]], false);
       if (out->chosen.slot == kNone || cost(candidate) < cost(out->chosen)) {
         out->other = out->chosen;
         out->chosen = candidate;
@@ -167,8 +169,9 @@ class ConsistentHash final : public Policy {
     out->reason = Reason::ring;
     const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
     const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
-    out->chosen = fleet.measure(request, out->first, hits.first);
-    if (out->second != kNone) out->other = fleet.measure(request, out->second, hits.second);
+    out->chosen = fleet.measure(request, out->first, hits.first, hits.isFirstFresh);
+    if (out->second != kNone)
+      out->other = fleet.measure(request, out->second, hits.second, hits.isSecondFresh);
     return true;
   }
 };

@@ -39,6 +39,7 @@ struct Candidate {
   uint64_t uncachedTokens = 0;
   uint64_t pendingTokens = 0;  // queued for it or sent to it, first token not yet seen
   double ttftEstimateMs = 0;
+  uint32_t insertFrom = 0;  // blocks before this one need no renewal in the prefix index
 };
 
 enum class Reason : uint32_t {
@@ -92,8 +93,8 @@ class FleetView {
   /// least serves: a fleet of suspects is still a fleet.
   [[nodiscard]] uint32_t walk(uint32_t ring, uint64_t key, uint32_t except) const noexcept;
 
-  [[nodiscard]] Candidate measure(const RequestView& request, uint32_t slot,
-                                  uint32_t hitBlocks) const noexcept;
+  [[nodiscard]] Candidate measure(const RequestView& request, uint32_t slot, uint32_t hitBlocks,
+                                  bool isFresh) const noexcept;
 
   const FleetState& state;
   const PrefixIndex& index;

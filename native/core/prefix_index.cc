@@ -28,6 +28,15 @@ constexpr uint64_t kEmpty = 0;
 constexpr uint64_t kTaking = 1;  // a writer is clearing this entry
 constexpr double kAgeUnitMs = 4096;
 
+constexpr uint64_t kRenewalShare = 64;  // of the capacity
+
+// How far a holder has fallen behind its instance's insertion count. A stamp ahead of the count is
+// that of a thread in the middle of `insert`, which adds to the count last: not behind at all.
+constexpr uint64_t behind(uint64_t holder, uint64_t inserted) noexcept {
+  const uint64_t age = (inserted - holder) & kStampMask;
+  return age > kStampMask / 2 ? 0 : age;
+}
+
 constexpr uint64_t nameOf(uint64_t hash) noexcept {
   const uint64_t name = hash & ~kAgeMask;
   return name == 0 ? uint64_t{1} << 16 : name;
@@ -36,8 +45,9 @@ constexpr uint64_t nameOf(uint64_t hash) noexcept {
 }  // namespace
 
 uint64_t PrefixIndex::setsFor(uint32_t blocks) noexcept {
+  // At most half full, so that few sets are crowded.
   uint64_t sets = 1;
-  while (sets * kWays < blocks) sets *= 2;
+  while (sets * kWays < uint64_t{blocks} * 2) sets *= 2;
   return sets;
 }
 
@@ -73,55 +83,81 @@ const PrefixIndex::Entry* PrefixIndex::find(uint64_t hash) const noexcept {
 bool PrefixIndex::isResident(uint64_t holder, const InstanceSlot& slot) const noexcept {
   if (generationOf(holder) != slot.generation.load(std::memory_order_relaxed)) return false;
   const uint64_t inserted = slot.insertions.load(std::memory_order_relaxed);
-  const uint64_t age = (inserted - holder) & kStampMask;
-  return age < slot.capacityBlocks.load(std::memory_order_relaxed) * kInsertionUnit;
+  const uint64_t capacity = slot.capacityBlocks.load(std::memory_order_relaxed);
+  return behind(holder, inserted) < capacity * kInsertionUnit;
+}
+
+PrefixIndex::Residency PrefixIndex::residencyOf(uint32_t index) const noexcept {
+  if (index == kNone) return {index, 0, 0, 0};
+  const InstanceSlot& slot = state_->slot(index);
+  const uint64_t capacity = slot.capacityBlocks.load(std::memory_order_relaxed);
+  return {index, slot.generation.load(std::memory_order_relaxed),
+          slot.insertions.load(std::memory_order_relaxed), capacity * kInsertionUnit};
 }
 
 PrefixIndex::PairHits PrefixIndex::hits(const uint64_t* chain, uint32_t blocks, uint32_t first,
                                         uint32_t second) const noexcept {
-  PairHits result{0, 0};
-  bool firstHolds = true;
-  bool secondHolds = second != kNone;
+  const Residency residencies[2] = {residencyOf(first), residencyOf(second)};
+  uint32_t held[2] = {0, 0};
+  bool isFresh[2] = {true, true};
+  uint32_t known = 0;  // depth up to which an instance must hold the chain to go on
+  uint32_t gap = 0;
   for (uint32_t depth = 0; depth < blocks; ++depth) {
     if (depth % kBatch == 0) prefetch(chain + depth, blocks - depth);
     const Entry* entry = find(chain[depth]);
-    if (entry == nullptr) return result;
-    bool firstHere = false;
-    bool secondHere = false;
-    for (const std::atomic<uint64_t>& word : entry->holders) {
-      const uint64_t holder = word.load(std::memory_order_relaxed);
-      if (holder == 0) break;
-      const uint32_t slot = slotOf(holder);
-      if (slot == first) firstHere = isResident(holder, state_->slot(first));
-      if (slot == second) secondHere = isResident(holder, state_->slot(second));
+    if (entry == nullptr) {
+      if (++gap > kGapMax) break;
+      continue;
     }
-    firstHolds = firstHolds && firstHere;
-    secondHolds = secondHolds && secondHere;
-    if (!firstHolds && !secondHolds) return result;
-    if (firstHolds) result.first = depth + 1;
-    if (secondHolds) result.second = depth + 1;
-  }
-  return result;
-}
-
-void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* out,
-                            uint32_t slots) const noexcept {
-  std::fill(out, out + slots, 0u);
-  for (uint32_t depth = 0; depth < blocks; ++depth) {
-    if (depth % kBatch == 0) prefetch(chain + depth, blocks - depth);
-    const Entry* entry = find(chain[depth]);
-    if (entry == nullptr) return;
+    gap = 0;
     bool isHeld = false;
     for (const std::atomic<uint64_t>& word : entry->holders) {
       const uint64_t holder = word.load(std::memory_order_relaxed);
       if (holder == 0) break;
       const uint32_t slot = slotOf(holder);
-      if (slot >= slots || out[slot] != depth) continue;
+      if (slot != first && slot != second) continue;
+      const uint32_t which = slot == first ? 0 : 1;
+      const Residency& residency = residencies[which];
+      const uint64_t age = behind(holder, residency.inserted);
+      if (held[which] != known || generationOf(holder) != residency.generation ||
+          age >= residency.limit) {
+        continue;
+      }
+      held[which] = depth + 1;
+      isFresh[which] = isFresh[which] && age < residency.limit / kRenewalShare;
+      isHeld = true;
+    }
+    if (!isHeld) break;
+    known = depth + 1;
+  }
+  return {held[0], held[1], isFresh[0], isFresh[1]};
+}
+
+void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* out,
+                            uint32_t slots) const noexcept {
+  std::fill(out, out + slots, 0u);
+  uint32_t known = 0;  // depth up to which an instance must hold the chain to go on
+  uint32_t gap = 0;
+  for (uint32_t depth = 0; depth < blocks; ++depth) {
+    if (depth % kBatch == 0) prefetch(chain + depth, blocks - depth);
+    const Entry* entry = find(chain[depth]);
+    if (entry == nullptr) {
+      if (++gap > kGapMax) return;
+      continue;
+    }
+    gap = 0;
+    bool isHeld = false;
+    for (const std::atomic<uint64_t>& word : entry->holders) {
+      const uint64_t holder = word.load(std::memory_order_relaxed);
+      if (holder == 0) break;
+      const uint32_t slot = slotOf(holder);
+      if (slot >= slots || out[slot] != known) continue;
       if (!isResident(holder, state_->slot(slot))) continue;
       out[slot] = depth + 1;
       isHeld = true;
     }
     if (!isHeld) return;
+    known = depth + 1;
   }
 }
 
@@ -130,27 +166,34 @@ void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* ou
 PrefixIndex::Entry* PrefixIndex::findOrTake(uint64_t hash, uint64_t age) noexcept {
   const uint64_t home = homeOf(hash);
   const uint64_t name = nameOf(hash);
+  for (uint32_t way = 0; way < kWays; ++way) {
+    Entry& entry = entries_[home ^ way];
+    uint64_t tag = entry.tag.load(std::memory_order_acquire);
+    if (tag == (name | age)) return &entry;
+    if ((tag & ~kAgeMask) == name) {
+      entry.tag.compare_exchange_strong(tag, name | age, std::memory_order_relaxed);
+      return &entry;
+    }
+  }
+  return take(home, name, age);
+}
+
+PrefixIndex::Entry* PrefixIndex::take(uint64_t home, uint64_t name, uint64_t age) noexcept {
   Entry* victim = nullptr;
   uint64_t victimTag = 0;
   uint64_t victimIdle = 0;
   for (uint32_t way = 0; way < kWays; ++way) {
     Entry& entry = entries_[home ^ way];
-    uint64_t tag = entry.tag.load(std::memory_order_acquire);
-    if ((tag & ~kAgeMask) == name) {
-      if ((tag & kAgeMask) != age) {
-        entry.tag.compare_exchange_strong(tag, name | age, std::memory_order_relaxed);
-      }
-      return &entry;
-    }
+    const uint64_t tag = entry.tag.load(std::memory_order_acquire);
     if (tag == kTaking) continue;
     const uint64_t idle = tag == kEmpty ? UINT64_MAX : ((age - tag) & kAgeMask) + 1;
-    if (idle > victimIdle) {
-      victim = &entry;
-      victimTag = tag;
-      victimIdle = idle;
-    }
+    if (idle <= victimIdle) continue;
+    victim = &entry;
+    victimTag = tag;
+    victimIdle = idle;
   }
   if (victim == nullptr) return nullptr;
+  // Pairs with the release store below: what others wrote for the former block comes before.
   if (!victim->tag.compare_exchange_strong(victimTag, kTaking, std::memory_order_acquire)) {
     return nullptr;
   }
@@ -180,10 +223,13 @@ void PrefixIndex::insert(const uint64_t* chain, uint32_t blocks, uint32_t slotIn
   const uint64_t capacity = slot.capacityBlocks.load(std::memory_order_relaxed);
   if (capacity == 0) return;
   const uint32_t generation = slot.generation.load(std::memory_order_relaxed);
-  const uint64_t age = static_cast<uint64_t>(nowMs / kAgeUnitMs) & kAgeMask;
+  const uint64_t idleTag = static_cast<uint64_t>(nowMs / kAgeUnitMs) & kAgeMask;
   const uint64_t before = slot.insertions.load(std::memory_order_relaxed);
   // What cannot fit is not kept: the engine evicts the tail of a prompt larger than its cache.
   const auto kept = static_cast<uint32_t>(std::min<uint64_t>(blocks, capacity));
+  const uint64_t limit = capacity * kInsertionUnit;
+  // A block used so recently that renewing it would change nothing is left alone.
+  const uint64_t renewedBelow = limit / kRenewalShare;
   const double share = 1.0 / static_cast<double>(capacity);
   uint64_t advance = 0;
   // From the tail to the head, so that the head ends up newest.
@@ -192,15 +238,18 @@ void PrefixIndex::insert(const uint64_t* chain, uint32_t blocks, uint32_t slotIn
       const uint32_t from = left > kBatch ? left - kBatch : 0;
       prefetch(chain + from, left - from);
     }
-    Entry* entry = findOrTake(chain[left - 1], age);
+    Entry* entry = findOrTake(chain[left - 1], idleTag);
     if (entry == nullptr) continue;
     std::atomic<uint64_t>* word = holderFor(*entry, slotIndex);
     const uint64_t holder = word->load(std::memory_order_relaxed);
+    const uint64_t age = behind(holder, before);
     const bool isOwn = holder != 0 && slotOf(holder) == slotIndex;
-    if (isOwn && isResident(holder, slot)) {
-      advance += static_cast<uint64_t>(static_cast<double>((before - holder) & kStampMask) * share);
-    } else {
+    if (!isOwn || generationOf(holder) != generation || age >= limit) {
       advance += kInsertionUnit;
+    } else if (age < renewedBelow) {
+      continue;
+    } else {
+      advance += static_cast<uint64_t>(static_cast<double>(age) * share);
     }
     // Relaxed: a stamp publishes nothing but itself.
     word->store(holderOf(slotIndex, generation, before + advance), std::memory_order_relaxed);

@@ -31,10 +31,13 @@ class PrefixIndex {
 
   explicit PrefixIndex(const FleetState& state) noexcept;
 
-  /// Leading blocks that each of two instances holds. `second` may be kNone (rings.h).
+  /// Leading blocks that each of two instances holds, and whether all of them were used so recently
+  /// that renewing them would change nothing. `second` may be kNone (rings.h).
   struct PairHits {
-    uint32_t first;
-    uint32_t second;
+    uint32_t first = 0;
+    uint32_t second = 0;
+    bool isFirstFresh = true;
+    bool isSecondFresh = true;
   };
   [[nodiscard]] PairHits hits(const uint64_t* chain, uint32_t blocks, uint32_t first,
                               uint32_t second) const noexcept;
@@ -55,13 +58,24 @@ class PrefixIndex {
   };
 
   static constexpr uint32_t kBatch = 16;
+  // Blocks in a row that a crowded set may have lost: who holds a deeper block holds these too.
+  static constexpr uint32_t kGapMax = 2;
 
   // The entry where a block lies if its set is not crowded.
   [[nodiscard]] uint64_t homeOf(uint64_t hash) const noexcept { return hash & mask_; }
   void prefetch(const uint64_t* chain, uint32_t blocks) const noexcept;
   [[nodiscard]] const Entry* find(uint64_t hash) const noexcept;
   [[nodiscard]] Entry* findOrTake(uint64_t hash, uint64_t age) noexcept;
+  [[nodiscard]] Entry* take(uint64_t home, uint64_t name, uint64_t age) noexcept;
   [[nodiscard]] bool isResident(uint64_t holder, const InstanceSlot& slot) const noexcept;
+  /// What decides on residency of one instance's blocks, read once for a whole chain.
+  struct Residency {
+    uint32_t slot;
+    uint32_t generation;
+    uint64_t inserted;
+    uint64_t limit;
+  };
+  [[nodiscard]] Residency residencyOf(uint32_t slot) const noexcept;
   [[nodiscard]] std::atomic<uint64_t>* holderFor(Entry& entry, uint32_t slot) noexcept;
 
   const FleetState* state_;

@@ -1,0 +1,173 @@
+// Hotness against a plain model: all counts from the window, each time anew (algorithm.md section
+// 2).
+
+#include "core/hotness.h"
+
+#include <deque>
+#include <map>
+#include <set>
+
+#include "fleet.h"
+#include "test.h"
+
+namespace dualmap::test {
+namespace {
+
+constexpr uint32_t instances = 8;  // hot above 1/4 of the requests, cold below 1/8
+
+LevelKeys keysOf(const std::vector<uint64_t>& keys) {
+  LevelKeys levels;
+  levels.count = static_cast<uint32_t>(keys.size());
+  std::copy(keys.begin(), keys.end(), levels.keys.begin());
+  return levels;
+}
+
+/// Keys that fall in different cells.
+uint64_t keyOf(uint64_t name) { return xxh3(&name, sizeof name); }
+
+class Hot {
+ public:
+  explicit Hot(uint32_t count = instances) : hotness(fleet.state), count_(count) {}
+
+  uint32_t ask(const std::vector<uint64_t>& keys, bool isLoaded = true) {
+    return hotness.levelOf(keysOf(keys), count_, [=](uint64_t) { return isLoaded; });
+  }
+  /// A request of a key that comes only once.
+  void other() { (void)ask({keyOf(1'000'000 + next_++)}); }
+
+  Fleet fleet;
+  Hotness hotness;
+
+ private:
+  uint32_t count_;
+  uint64_t next_ = 0;
+};
+
+const std::vector<uint64_t> two = {keyOf(1), keyOf(2)};
+
+TEST(aKeyNeedsTwentyRequests) {
+  Hot hot;
+  for (int i = 1; i < 20; ++i) CHECK_EQUAL(hot.ask(two), 0u);
+  CHECK_EQUAL(hot.ask(two), 1u);
+}
+
+TEST(hotAboveTwiceTheFairShareAndColdBelowIt) {
+  Hot hot;
+  for (int i = 0; i < 120; ++i) hot.other();
+  // 40 of 160 is 2/n exactly: not above. Before, it is less.
+  for (int i = 0; i < 40; ++i) CHECK_EQUAL(hot.ask(two), 0u);
+  CHECK_EQUAL(hot.ask(two), 1u);
+  // The band between keeps it hot: 42 of 329 is above 1/8, 43 of 345 is below.
+  for (int i = 0; i < 167; ++i) hot.other();
+  CHECK_EQUAL(hot.ask(two), 1u);
+  for (int i = 0; i < 15; ++i) hot.other();
+  CHECK_EQUAL(hot.ask(two), 0u);
+  // And cold it stays in the band: 44 of 347.
+  CHECK_EQUAL(hot.ask(two), 0u);
+}
+
+TEST(onlyALoadedPairMakesAKeyHot) {
+  Hot hot;
+  for (int i = 0; i < 200; ++i) CHECK_EQUAL(hot.ask(two, false), 0u);
+  CHECK_EQUAL(hot.ask(two, true), 1u);
+  CHECK_EQUAL(hot.ask(two, false), 1u);
+}
+
+TEST(theDeepestLevelIsTakenWhenAllAreHot) {
+  Hot hot;
+  for (int i = 0; i < 40; ++i) (void)hot.ask({keyOf(1), keyOf(2), keyOf(3)});
+  CHECK_EQUAL(hot.ask({keyOf(1), keyOf(2), keyOf(3)}), 2u);
+  CHECK_EQUAL(hot.ask({keyOf(1), keyOf(2), keyOf(4)}), 2u);
+  CHECK_EQUAL(hot.ask({keyOf(1), keyOf(5), keyOf(6)}), 1u);
+  CHECK_EQUAL(hot.ask({keyOf(7)}), 0u);
+}
+
+TEST(theWindowSlides) {
+  Hot hot;
+  for (int i = 0; i < 200; ++i) (void)hot.ask(two);
+  for (uint32_t i = 0; i < Hotness::kRequestsMin; ++i) hot.other();
+  // All 200 have left the window: what follows counts from one.
+  for (int i = 1; i < 20; ++i) CHECK_EQUAL(hot.ask(two), 0u);
+}
+
+TEST(theWindowFitsTheFleet) {
+  Hot hot;
+  const auto window = [&] { return hot.fleet.state.header().hotnessWindow.load(); };
+  CHECK_EQUAL(window(), 1024u);
+  hot.hotness.resize(32);
+  CHECK_EQUAL(window(), 1024u);
+  hot.hotness.resize(33);
+  CHECK_EQUAL(window(), 33u * 32);
+  hot.hotness.resize(1'000'000);
+  CHECK_EQUAL(window(), 4096u);
+  hot.hotness.resize(1);
+  CHECK_EQUAL(window(), 1024u);
+}
+
+TEST(anotherSizeStartsAnewAndTheSameDoesNot) {
+  Hot hot;
+  for (int i = 0; i < 20; ++i) (void)hot.ask(two);
+  hot.hotness.resize(instances);
+  CHECK_EQUAL(hot.ask(two), 1u);
+  hot.hotness.resize(64);
+  for (int i = 1; i < 20; ++i) CHECK_EQUAL(hot.ask(two), 0u);
+  CHECK_EQUAL(hot.ask(two), 1u);
+}
+
+/// Counts the window each time; a level is counted only under levels that hold a fair share.
+class Model {
+ public:
+  uint32_t levelOf(const std::vector<uint64_t>& keys, bool isLoaded) {
+    if (window_.size() == Hotness::kRequestsMin) window_.pop_front();
+    window_.emplace_back();
+    uint32_t level = 0;
+    bool isSettled = false;
+    for (uint32_t i = 0; i < keys.size(); ++i) {
+      window_.back().push_back(keys[i]);
+      const uint64_t share = countOf(keys[i]) * instances;
+      const bool wasHot = hot_.count(keys[i]) > 0;
+      const bool turnsHot = countOf(keys[i]) >= 20 && share > 2 * window_.size() && isLoaded;
+      const bool isHot = wasHot ? share >= window_.size() : turnsHot;
+      if (isHot)
+        hot_.insert(keys[i]);
+      else
+        hot_.erase(keys[i]);
+      if (!isSettled) level = i;
+      isSettled = isSettled || !isHot;
+      if (share < window_.size()) break;
+    }
+    return level;
+  }
+
+ private:
+  uint64_t countOf(uint64_t key) const {
+    uint64_t count = 0;
+    for (const auto& keys : window_) count += std::count(keys.begin(), keys.end(), key);
+    return count;
+  }
+
+  std::deque<std::vector<uint64_t>> window_;
+  std::set<uint64_t> hot_;
+};
+
+TEST(agreesWithThePlainModel) {
+  Random random(21);
+  Hot hot;
+  Model model;
+  // What is popular changes, so that keys turn hot and cold again; a few keys deep, one in three
+  // alone.
+  for (int i = 0; i < 4000; ++i) {
+    const uint64_t phase = static_cast<uint64_t>(i) / 700;
+    const double draw = random.fraction();
+    const uint64_t top = draw < 0.45 ? phase : draw < 0.65 ? phase + 1 : 100 + random.below(50);
+    std::vector<uint64_t> keys = {keyOf(top)};
+    for (uint64_t depth = 1; depth < 4; ++depth) {
+      keys.push_back(keyOf(top * 1000 + depth * 100 + (random.chance(0.7) ? 0 : random.below(9))));
+    }
+    const bool isLoaded = random.chance(0.8);
+    CHECK_EQUAL(hot.ask(keys, isLoaded), model.levelOf(keys, isLoaded));
+  }
+}
+
+}  // namespace
+}  // namespace dualmap::test
