@@ -28,7 +28,7 @@ const opening =
 const notFunction =
   /^\s*(\}\s*)?(if|for|while|switch|do|else|catch|try|namespace|class|struct|union|enum)\b/;
 /** A suite of tests is a list of functions, not one function. */
-const suite = /\bdescribe(\.\w+(\(.*\))?)*\(|^\s*\]\)\(/;
+const suite = /\b(describe|eachFrontEnd)(\.\w+(\(.*\))?)*\(|^\s*\]\)\(/;
 
 /**
  * Relies on the formatter: a function ends at the first line that closes at its own indentation.

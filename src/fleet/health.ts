@@ -1,0 +1,150 @@
+/**
+ * Asks every instance for its health and its models, and tells the registry. Main thread only. It
+ * never touches a load counter: what is in flight stays counted whatever a check says.
+ */
+import type { Instance, ModelEntry, Registry } from './registry.ts';
+
+export interface ProbeAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** GETs a path of an instance; rejects on any failure, and after `timeoutMs`. */
+export type Probe = (url: string, path: string, timeoutMs: number) => Promise<ProbeAnswer>;
+
+export interface HealthOptions {
+  readonly path: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Checks in a row that must fail before an instance is dead, and pass before it serves again. */
+  readonly failureThreshold: number;
+  readonly successThreshold: number;
+}
+
+export interface HealthListener {
+  onServing(instance: Instance): void;
+  /** The instance is dead: what waits for its first token goes elsewhere. */
+  onDead(instance: Instance, cause: unknown): void;
+}
+
+interface Record {
+  failures: number;
+  successes: number;
+  isServing: boolean;
+  /** It refused a connection or was dead: its cache is gone when it comes back. */
+  hasStopped: boolean;
+}
+
+export class HealthChecks {
+  readonly #registry: Registry;
+  readonly #probe: Probe;
+  readonly #options: HealthOptions;
+  readonly #listener: HealthListener;
+  readonly #records = new Map<Instance, Record>();
+  readonly #timers = new Map<Instance, NodeJS.Timeout>();
+  #isStopped = false;
+
+  constructor(registry: Registry, probe: Probe, options: HealthOptions, listener: HealthListener) {
+    this.#registry = registry;
+    this.#probe = probe;
+    this.#options = options;
+    this.#listener = listener;
+  }
+
+  /** Checks every instance once, then goes on by itself. Resolves after the first round. */
+  async start(): Promise<void> {
+    await Promise.all(this.#registry.instances.map((instance) => this.#run(instance)));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  async #run(instance: Instance): Promise<void> {
+    await this.check(instance);
+    if (this.#isStopped) return;
+    const timer = setTimeout(() => void this.#run(instance), this.#options.intervalMs);
+    this.#timers.set(instance, timer);
+  }
+
+  /** One check of one instance. Never rejects. */
+  async check(instance: Instance): Promise<void> {
+    const record = this.#recordOf(instance);
+    try {
+      const health = await this.#probe(instance.url, this.#options.path, this.#options.timeoutMs);
+      if (health.status !== 200) throw new Error(`health check answered ${health.status}`);
+      const models = await this.#modelsOf(instance);
+      if (!this.#isStopped) this.#pass(instance, record, models);
+    } catch (cause) {
+      if (!this.#isStopped) this.#fail(instance, record, cause);
+    }
+  }
+
+  /** An instance whose `/v1/models` lists nothing usable serves any model. */
+  async #modelsOf(instance: Instance): Promise<readonly ModelEntry[]> {
+    const answer = await this.#probe(instance.url, '/v1/models', this.#options.timeoutMs);
+    return answer.status === 200 ? modelEntries(answer.body) : [];
+  }
+
+  #pass(instance: Instance, record: Record, models: readonly ModelEntry[]): void {
+    record.failures = 0;
+    record.successes += 1;
+    const isFirst = !instance.isKnown;
+    if (!isFirst && !record.isServing && record.successes < this.#options.successThreshold) return;
+    this.#registry.markServing(instance, models, record.hasStopped && !isFirst);
+    record.hasStopped = false;
+    if (record.isServing) return;
+    record.isServing = true;
+    this.#listener.onServing(instance);
+  }
+
+  #fail(instance: Instance, record: Record, cause: unknown): void {
+    record.successes = 0;
+    record.failures += 1;
+    if (isRefusal(cause)) record.hasStopped = true;
+    if (!record.isServing || record.failures < this.#options.failureThreshold) return;
+    record.isServing = false;
+    record.hasStopped = true;
+    this.#registry.markDead(instance);
+    this.#listener.onDead(instance, cause);
+  }
+
+  #recordOf(instance: Instance): Record {
+    let record = this.#records.get(instance);
+    if (record === undefined) {
+      record = { failures: 0, successes: 0, isServing: false, hasStopped: false };
+      this.#records.set(instance, record);
+    }
+    return record;
+  }
+}
+
+function isRefusal(cause: unknown): boolean {
+  for (let at = cause; at instanceof Error; at = at.cause) {
+    if ((at as NodeJS.ErrnoException).code === 'ECONNREFUSED') return true;
+  }
+  return false;
+}
+
+/** The usable entries of a `/v1/models` answer: objects with a non-empty string `id`. */
+export function modelEntries(body: string): ModelEntry[] {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(body);
+  } catch {
+    // Not JSON: an engine without this route. It lists nothing.
+    return [];
+  }
+  const data =
+    typeof answer === 'object' && answer !== null && 'data' in answer ? answer.data : null;
+  if (!Array.isArray(data)) return [];
+  return data.filter(
+    (entry): entry is ModelEntry =>
+      typeof entry === 'object' &&
+      entry !== null &&
+      typeof entry.id === 'string' &&
+      entry.id !== '',
+  );
+}

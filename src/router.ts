@@ -1,0 +1,400 @@
+/**
+ * One request, top to bottom:
+ *
+ *   listen -> parse -> key -> candidates -> choose -> dispatch -> stream -> observe
+ *
+ * A `Router` lives on one I/O thread and serves the exchanges of that thread's listener. What a
+ * request reserves is given back in `#route`, in one place, whatever the ending.
+ */
+import { timingSafeEqual } from 'node:crypto';
+import type { Clock } from './clock.ts';
+import type { Core, PlacementView } from './core/native.ts';
+import type { Upstream, UpstreamRequest } from './dispatch/upstream.ts';
+import { RequestFault, UpstreamFault } from './errors.ts';
+import { ClientGone, type Exchange } from './listen/exchange.ts';
+import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
+import { answerFault, matchRoute, type Route } from './listen/openai.ts';
+import type { Log } from './observe/log.ts';
+import type { ThreadStats } from './observe/thread-stats.ts';
+import { type Relay, type RelayHooks, type RelayOutcome, relayAnswer } from './stream/relay.ts';
+import type { Ending, HeaderList } from './terms.ts';
+
+export interface RouterOptions {
+  readonly apiKey: string | null;
+  readonly bodyBytesMax: number;
+  /** Requests in flight on this thread above which new ones are answered 429. */
+  readonly requestsInFlightMax: number | null;
+  /** From the last request byte to the first token. */
+  readonly firstTokenTimeoutMs: number;
+  /** Adds `x-dualmap-*` fields to answers. */
+  readonly explain: boolean;
+}
+
+/** What this thread knows of the world around it. */
+export interface RouterParts {
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly stats: ThreadStats;
+  readonly log: Log;
+  /** Whether requests may be sent to the instance of this slot. */
+  isServing(slot: number): boolean;
+  /** The upstream client for an instance's URL. */
+  upstreamFor(url: string): Upstream;
+  /** The text of `/metrics`, from the main thread. */
+  metrics(): Promise<string>;
+}
+
+/** The instance's status was a passing one: another instance may do better. */
+const statusesRetried = new Set([429, 500, 502, 503, 504]);
+/** Of those, the ones that speak against the instance and not against the request. */
+const statusesSuspect = new Set([502, 503, 504]);
+
+type PlacedRoute = Extract<Route, 'chat' | 'completion' | 'embedding' | 'pass'>;
+
+/** A placed request, whatever the number of its attempts. */
+interface Flight {
+  readonly exchange: Exchange;
+  readonly route: PlacedRoute;
+  readonly requestId: string;
+  readonly ticket: number;
+  /** When its last byte was read. */
+  readonly readMs: number;
+  readonly request: Omit<UpstreamRequest, 'origin'>;
+}
+
+/** A request that waits for its first token: what a dead instance or a deadline ends. */
+interface Attempt {
+  readonly slot: number;
+  readonly deadlineMs: number;
+  readonly relay: Relay;
+}
+
+export class Router {
+  readonly #options: RouterOptions;
+  readonly #parts: RouterParts;
+  readonly #apiKey: Buffer | null;
+  readonly #waiting = new Set<Attempt>();
+  #urls: readonly string[] = [];
+  #modelsJson = '{"object":"list","data":[]}';
+  #inFlight = 0;
+  #isDraining = false;
+  #onIdle: (() => void) | null = null;
+
+  constructor(options: RouterOptions, parts: RouterParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#apiKey = options.apiKey === null ? null : Buffer.from(`Bearer ${options.apiKey}`);
+  }
+
+  /** Serves one exchange; given to the listener. Rejects only on a broken invariant. */
+  readonly serve = async (exchange: Exchange): Promise<void> => {
+    const requestId = requestIdOf(exchange);
+    this.#parts.stats.add('requests', 1);
+    this.#inFlight += 1;
+    try {
+      const route = matchRoute(exchange.method, exchange.path);
+      if (route instanceof RequestFault) throw route;
+      if (isPlaced(route)) await this.#servePlaced(exchange, route, requestId);
+      else await this.#answerLocally(exchange, route, requestId);
+    } catch (error) {
+      if (error instanceof RequestFault) this.#refuse(exchange, error, requestId);
+      else if (!(error instanceof ClientGone)) throw error;
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#onIdle?.();
+    }
+  };
+
+  /** From read to ended: the flow of a request that goes to an instance. */
+  async #servePlaced(exchange: Exchange, route: PlacedRoute, requestId: string): Promise<void> {
+    const { core, clock, stats } = this.#parts;
+    this.#admit(exchange);
+    const body = await exchange.readBody(this.#options.bodyBytesMax);
+    const readMs = clock.nowMs();
+    stats.add('requestBytes', body.byteLength);
+
+    const fault =
+      route === 'pass'
+        ? core.placeBare(isJson(exchange) ? modelOf(body) : '', readMs)
+        : core.place(body, route, readMs);
+    if (fault !== null) throw placeFault(fault, route, body);
+    const flight: Flight = {
+      exchange,
+      route,
+      requestId,
+      ticket: core.placement.ticket,
+      readMs,
+      request: {
+        method: exchange.method,
+        path: exchange.query === '' ? exchange.path : `${exchange.path}?${exchange.query}`,
+        headers: forwardedRequestHeaders(exchange.headers, requestId),
+        body: body.byteLength === 0 ? null : body,
+      },
+    };
+    let ending: Ending = 'failedBeforeFirstToken';
+    try {
+      ending = await this.#dispatch(flight);
+    } finally {
+      core.end(flight.ticket);
+      stats.countEnding(ending);
+      stats.observe('duration', (clock.nowMs() - readMs) / 1000);
+    }
+    if (ending === 'failedBeforeFirstToken') {
+      throw new RequestFault('upstream_failed', 'every serving instance was tried and failed');
+    }
+    if (ending === 'deadline') {
+      throw new RequestFault('first_token_timeout', 'no first token within --request-timeout-secs');
+    }
+  }
+
+  /** Sends the placed request, and again to the next instance as long as no token was seen. */
+  async #dispatch(flight: Flight): Promise<Ending> {
+    const { core, clock, stats } = this.#parts;
+    let mayRetryStatus = core.placement.other >= 0;
+    while (true) {
+      const attempt = this.#send(flight, mayRetryStatus);
+      const outcome = await attempt.relay.outcome;
+      this.#waiting.delete(attempt);
+      this.#countUsage(outcome);
+      if (isHeldAgainst(outcome)) core.suspect(flight.ticket, clock.nowMs());
+      if (outcome.kind !== 'failedBeforeFirstToken') return outcome.kind;
+      this.#logFailure(attempt, outcome, flight.requestId);
+      if (outcome.fault?.code === 'first_token_timeout') return 'deadline';
+      if (!core.retry(flight.ticket, clock.nowMs())) return outcome.kind;
+      stats.add('retries', 1);
+      mayRetryStatus = false;
+    }
+  }
+
+  /** One attempt at the instance that the core has just reserved. */
+  #send(flight: Flight, mayRetryStatus: boolean): Attempt {
+    const { core, stats, clock } = this.#parts;
+    const { ticket, requestId, route, readMs } = flight;
+    const { chosen, ttftEstimateMs } = core.placement;
+    const sentMs = clock.nowMs();
+    const url = this.#urls[chosen]!;
+    const added = this.#addedHeaders(url, requestId, core.placement);
+    let isRefusal = false;
+    const hooks: RelayHooks = {
+      waitsForChoice: route === 'chat' || route === 'completion',
+      decideHead: (status) => {
+        if (mayRetryStatus && statusesRetried.has(status)) return 'retry';
+        isRefusal = statusesSuspect.has(status);
+        return 'relay';
+      },
+      // Asked when the head goes out. When it comes in is too soon: engines send it at once, and
+      // one that then fails before its first token would clear itself of suspicion each time.
+      answerHeaders: (status, headers) => {
+        stats.countStatus(status);
+        if (!isRefusal) core.answered(ticket);
+        return answerHeaders(headers, added);
+      },
+      onFirstToken: (isStreamed) => {
+        this.#waiting.delete(attempt);
+        if (isRefusal) return;
+        core.firstToken(ticket);
+        if (!isStreamed) return;
+        const nowMs = clock.nowMs();
+        stats.observe('ttft', (nowMs - readMs) / 1000);
+        stats.observe('estimateError', Math.abs(nowMs - sentMs - ttftEstimateMs) / 1000);
+      },
+    };
+    const upstream = this.#parts.upstreamFor(url);
+    const relay = relayAnswer(upstream, { ...flight.request, origin: url }, flight.exchange, hooks);
+    const deadlineMs = readMs + this.#options.firstTokenTimeoutMs;
+    const attempt: Attempt = { slot: chosen, deadlineMs, relay };
+    this.#waiting.add(attempt);
+    return attempt;
+  }
+
+  #countUsage(outcome: RelayOutcome): void {
+    if (outcome.kind !== 'completed' || outcome.usage === null) return;
+    const { stats } = this.#parts;
+    stats.add('promptTokens', outcome.usage.promptTokens);
+    stats.add('completionTokens', outcome.usage.completionTokens);
+    stats.add('cachedTokens', outcome.usage.cachedTokens ?? 0);
+  }
+
+  #admit(exchange: Exchange): void {
+    if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
+      throw new RequestFault('unauthorized', 'the API key is missing or wrong');
+    }
+    if (this.#isDraining) {
+      this.#parts.stats.countEnding('drained');
+      throw new RequestFault('draining', 'the router is shutting down', { retryAfterSeconds: 1 });
+    }
+    const { requestsInFlightMax } = this.#options;
+    if (requestsInFlightMax !== null && this.#inFlight > requestsInFlightMax) {
+      this.#parts.stats.countEnding('shed');
+      throw new RequestFault('overloaded', 'too many requests in flight', { retryAfterSeconds: 1 });
+    }
+  }
+
+  async #answerLocally(exchange: Exchange, route: Route, requestId: string): Promise<void> {
+    let status = 200;
+    let type = 'application/json';
+    let text = '{"status":"ok"}';
+    if (route === 'models') {
+      if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
+        throw new RequestFault('unauthorized', 'the API key is missing or wrong');
+      }
+      text = this.#modelsJson;
+    } else if (route === 'readiness' && (this.#isDraining || !this.#hasServing())) {
+      status = 503;
+      text = `{"status":"${this.#isDraining ? 'draining' : 'no instance'}"}`;
+    } else if (route === 'metrics') {
+      type = 'text/plain; version=0.0.4; charset=utf-8';
+      text = await this.#parts.metrics();
+    }
+    if (exchange.gone) return;
+    exchange.cork(() => {
+      exchange.head(status, ['content-type', type, 'x-request-id', requestId]);
+      exchange.end(exchange.method === 'HEAD' ? undefined : text);
+    });
+    this.#parts.stats.countStatus(status);
+  }
+
+  #refuse(exchange: Exchange, fault: RequestFault, requestId: string): void {
+    if (exchange.gone) return;
+    this.#parts.stats.countStatus(fault.status);
+    answerFault(exchange, fault, requestId);
+  }
+
+  #hasServing(): boolean {
+    return this.#urls.some((_url, slot) => this.#parts.isServing(slot));
+  }
+
+  #addedHeaders(url: string, requestId: string, placement: PlacementView): HeaderList {
+    const list = ['x-request-id', requestId];
+    if (!this.#options.explain) return list;
+    const candidates = [placement.first, placement.second]
+      .filter((slot) => slot >= 0)
+      .map((slot) => this.#urls[slot]!);
+    list.push('x-dualmap-instance', url);
+    list.push('x-dualmap-candidates', candidates.join(', '));
+    list.push('x-dualmap-reason', placement.reason);
+    list.push('x-dualmap-cached-tokens', String(placement.cachedTokens));
+    list.push('x-dualmap-estimated-ttft-ms', placement.ttftEstimateMs.toFixed(1));
+    return list;
+  }
+
+  #logFailure(attempt: Attempt, outcome: RelayOutcome, requestId: string): void {
+    if (outcome.kind !== 'failedBeforeFirstToken') return;
+    const { fault, status } = outcome;
+    const cause = fault === null ? `answered ${status}` : `${fault.code}: ${fault.message}`;
+    const instance = this.#urls[attempt.slot];
+    this.#parts.log.warn({ instance, requestId, cause }, 'failed before the first token');
+  }
+
+  /** What the main thread says of the fleet. `urls` by slot. */
+  setFleet(urls: readonly { slot: number; url: string }[], modelsJson: string): void {
+    const list: string[] = [];
+    for (const { slot, url } of urls) list[slot] = url;
+    this.#urls = list;
+    this.#modelsJson = modelsJson;
+  }
+
+  /** A dead instance: whatever waits for a first token from it goes elsewhere. */
+  instanceLost(slot: number): void {
+    const fault = new UpstreamFault('instance_lost', 'the health check declared the instance dead');
+    for (const attempt of [...this.#waiting]) {
+      if (attempt.slot === slot) attempt.relay.abort(fault);
+    }
+  }
+
+  /** Called every few tens of milliseconds: deadlines, and prefills whose estimated time has come. */
+  sweep(): void {
+    const nowMs = this.#parts.clock.nowMs();
+    this.#parts.core.endDuePrefills(nowMs);
+    for (const attempt of this.#waiting) {
+      if (nowMs < attempt.deadlineMs) continue;
+      attempt.relay.abort(new UpstreamFault('first_token_timeout', 'no first token in time'));
+    }
+  }
+
+  /** Refuses new requests from now on; resolves when none is in flight. */
+  drain(): Promise<void> {
+    this.#isDraining = true;
+    if (this.#inFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+}
+
+function isPlaced(route: Route): route is PlacedRoute {
+  return route === 'chat' || route === 'completion' || route === 'embedding' || route === 'pass';
+}
+
+/** What speaks against the instance: a broken connection, and a status such as 503. */
+function isHeldAgainst(outcome: RelayOutcome): boolean {
+  switch (outcome.kind) {
+    case 'completed':
+      return statusesSuspect.has(outcome.status);
+    case 'failedBeforeFirstToken':
+      return outcome.fault !== null || statusesSuspect.has(outcome.status ?? 0);
+    case 'failedAfterFirstToken':
+      return true;
+    case 'clientGone':
+      return false;
+  }
+}
+
+function placeFault(
+  code: NonNullable<ReturnType<Core['place']>>,
+  route: PlacedRoute,
+  body: Uint8Array,
+): RequestFault {
+  const param = route === 'chat' ? 'messages' : route === 'completion' ? 'prompt' : 'input';
+  switch (code) {
+    case 'invalid_json':
+      return new RequestFault(code, 'the request body is not valid JSON');
+    case 'invalid_type':
+      return new RequestFault(code, 'a field of the request body has the wrong type');
+    case 'empty_prompt':
+      return new RequestFault(code, `\`${param}\` is missing or empty`, { param });
+    case 'too_deep':
+      return new RequestFault(code, 'the request body is nested too deeply');
+    case 'model_not_found': {
+      const model = JSON.stringify(modelOf(body));
+      return new RequestFault(code, `no instance serves the model ${model}`, { param: 'model' });
+    }
+    case 'no_instance':
+      return new RequestFault(code, 'no instance serves at the moment', { retryAfterSeconds: 1 });
+  }
+}
+
+/** The `model` of a JSON body; empty if it names none. What else the body holds is the engine's. */
+function modelOf(body: Uint8Array): string {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    const model =
+      typeof value === 'object' && value !== null && 'model' in value ? value.model : '';
+    return typeof model === 'string' ? model : '';
+  } catch {
+    // Not JSON: it names no model.
+    return '';
+  }
+}
+
+function isJson(exchange: Exchange): boolean {
+  return exchange.header('content-type')?.includes('json') ?? false;
+}
+
+function answerHeaders(headers: HeaderList, added: HeaderList): HeaderList {
+  const list: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index]!;
+    if (name !== 'x-request-id' && name !== 'date') list.push(name, headers[index + 1]!);
+  }
+  return list.concat(added);
+}
+
+function isSameSecret(given: string | undefined, expected: Buffer): boolean {
+  const bytes = Buffer.from(given ?? '', 'latin1');
+  return bytes.byteLength === expected.byteLength && timingSafeEqual(bytes, expected);
+}

@@ -1,0 +1,221 @@
+/**
+ * The router as a whole, on the main thread: makes the fleet state, starts the I/O threads, keeps the
+ * control plane (registry, health checks, metrics) and ends everything in order.
+ */
+import { Worker } from 'node:worker_threads';
+import type { Config } from './config/config.ts';
+import { FleetState } from './core/fleet-state.ts';
+import { Core, createStateMemory } from './core/native.ts';
+import { createUndiciUpstream } from './dispatch/undici.ts';
+import { type Upstream, upstreamDefaults } from './dispatch/upstream.ts';
+import { HealthChecks, type Probe } from './fleet/health.ts';
+import { type FleetSnapshot, Registry } from './fleet/registry.ts';
+import { chooseFrontEnd, probePort } from './listen/choose.ts';
+import { createLog, type Log } from './observe/log.ts';
+import { createMetrics } from './observe/metrics.ts';
+import { ThreadStats } from './observe/thread-stats.ts';
+import {
+  coreOptions,
+  type FromIoThread,
+  type IoThreadData,
+  type ToIoThread,
+  threadUrl,
+} from './threads.ts';
+
+/** Points of one generation of rings: 160 on two rings, for up to four groups of models. */
+const ringPointsPerInstance = 160 * 2 * 4;
+const hotnessRequestsPerInstance = 32;
+const hotnessRequestsMin = 1_024;
+const blockBytes = 512;
+
+/** A running router. */
+export interface RunningRouter {
+  readonly url: string;
+  readonly port: number;
+  /** The shared state, for whoever wants to look. */
+  readonly state: FleetState;
+  /** Statistics of each I/O thread. */
+  readonly stats: readonly ThreadStats[];
+  /**
+   * Takes no new connections, lets requests in flight finish for at most `graceMs` (default: the
+   * configuration's), then closes what is left.
+   */
+  close(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Starts a router. Rejects if the port is in use. Resolves when it listens and every instance has
+ * been asked for its health once (or `healthCheckTimeoutMs` has passed).
+ */
+export async function startRouter(config: Config): Promise<RunningRouter> {
+  const log = createLog({ level: config.logLevel, json: config.logJson, thread: 'main' });
+  const ioThreads = threadsToRun(config, log);
+  const port = await probePort(config.host, config.port);
+  const memory = createStateMemory({
+    instancesMax: config.instancesMax,
+    threadsMax: ioThreads + 1,
+    ringPointsMax: config.instancesMax * ringPointsPerInstance,
+    indexBlocks: config.indexBlocks,
+    hotnessRequestsMax: Math.max(
+      hotnessRequestsMin,
+      config.instancesMax * hotnessRequestsPerInstance,
+    ),
+  });
+  const router = new MainThread({ ...config, ioThreads }, memory, port, log);
+  await router.start();
+  return router;
+}
+
+function threadsToRun(config: Config, log: Log): number {
+  const frontEnd = config.frontEnd === 'http' ? null : chooseFrontEnd((line) => log.warn(line));
+  if (config.frontEnd === 'uws' && frontEnd?.name !== 'uws') {
+    throw new Error('uWebSockets.js has no binary for this platform (--front-end uws)');
+  }
+  return frontEnd?.sharesPort ? config.ioThreads : 1;
+}
+
+class MainThread implements RunningRouter {
+  readonly port: number;
+  readonly url: string;
+  readonly state: FleetState;
+  readonly stats: readonly ThreadStats[];
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #registry: Registry;
+  readonly #health: HealthChecks;
+  readonly #probes: Upstream;
+  readonly #metrics: ReturnType<typeof createMetrics>;
+  readonly #threads: Worker[] = [];
+  readonly #ended: Promise<void>[] = [];
+  #closing: Promise<void> | null = null;
+
+  constructor(config: Config, memory: SharedArrayBuffer, port: number, log: Log) {
+    this.#config = config;
+    this.#log = log;
+    this.port = port;
+    this.url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+    this.state = new FleetState(memory, config.instancesMax);
+    const threads = Array.from({ length: config.ioThreads }, (_, index) => index + 1);
+    this.stats = threads.map((thread) => new ThreadStats(this.state, thread));
+    const core = new Core(memory, 0, coreOptions(config));
+    this.#registry = new Registry(
+      core,
+      this.state,
+      {
+        ringSeed: config.ringSeed,
+        prefillMsPerToken: config.prefillUsPerToken / 1000,
+        capacityBlocks: (config.cacheTokens * config.bytesPerToken) / blockBytes,
+      },
+      (fleet) => this.#tellAll({ type: 'fleet', fleet }),
+    );
+    for (const { url, weight, models } of config.instances) this.#registry.add(url, weight, models);
+    this.#probes = createUndiciUpstream(upstreamDefaults);
+    this.#health = this.#createHealthChecks();
+    this.#metrics = createMetrics({
+      state: this.state,
+      threads: this.stats,
+      instances: () => this.#registry.instances,
+    });
+  }
+
+  #createHealthChecks(): HealthChecks {
+    const { config, log } = { config: this.#config, log: this.#log };
+    return new HealthChecks(
+      this.#registry,
+      probeBy(this.#probes),
+      {
+        path: config.healthCheckPath,
+        intervalMs: config.healthCheckIntervalMs,
+        timeoutMs: config.healthCheckTimeoutMs,
+        failureThreshold: config.healthFailureThreshold,
+        successThreshold: config.healthSuccessThreshold,
+      },
+      {
+        onServing: ({ url }) => log.info({ instance: url }, 'instance serves'),
+        onDead: ({ url, slot }, cause) => {
+          log.error({ instance: url, cause: String(cause) }, 'instance is dead');
+          this.#tellAll({ type: 'instanceLost', slot });
+        },
+      },
+    );
+  }
+
+  async start(): Promise<void> {
+    const fleet = this.#registry.snapshot();
+    try {
+      for (const thread of this.stats.keys()) await this.#startThread(thread + 1, fleet);
+    } catch (error) {
+      await this.close(0);
+      throw error;
+    }
+    await this.#health.start();
+  }
+
+  #startThread(thread: number, fleet: FleetSnapshot): Promise<void> {
+    const { memory } = this.state;
+    const data: IoThreadData = { thread, memory, config: this.#config, port: this.port, fleet };
+    const worker = new Worker(threadUrl('io-thread'), { workerData: data });
+    this.#threads.push(worker);
+    this.#ended.push(new Promise((resolve) => worker.once('exit', () => resolve())));
+    return new Promise((resolve, reject) => {
+      worker.on('message', (message: FromIoThread) => {
+        if (message.type === 'listening') resolve();
+        else if (message.type === 'failedToListen') reject(new Error(message.message));
+        else void this.#answerMetrics(worker, message.id);
+      });
+      worker.once('error', reject);
+      worker.once('exit', () => reject(new Error('an I/O thread ended before it listened')));
+    });
+  }
+
+  async #answerMetrics(worker: Worker, id: number): Promise<void> {
+    const text = await this.#metrics.text();
+    worker.postMessage({ type: 'metrics', id, text } satisfies ToIoThread);
+  }
+
+  #tellAll(message: ToIoThread): void {
+    for (const thread of this.#threads) thread.postMessage(message);
+  }
+
+  close(graceMs = this.#config.shutdownGraceMs): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
+    return this.#closing;
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.#health.stop();
+    this.#tellAll({ type: 'drain' });
+    const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);
+    await Promise.all(this.#ended);
+    clearTimeout(grace);
+    await this.#probes.close();
+  }
+}
+
+/** A health probe over an upstream client: one GET, its body as text. */
+function probeBy(upstream: Upstream): Probe {
+  return (url, path, timeoutMs) =>
+    new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let status = 0;
+      const request = { origin: url, method: 'GET', path, headers: [], body: null };
+      const call = upstream.send(request, {
+        onHead: (answered) => {
+          status = answered;
+        },
+        onData: (chunk) => chunks.push(Buffer.from(chunk)),
+        onEnd: () => {
+          clearTimeout(timer);
+          resolve({ status, body: Buffer.concat(chunks).toString('utf8') });
+        },
+        onFault: (fault) => {
+          clearTimeout(timer);
+          reject(fault);
+        },
+      });
+      const timer = setTimeout(() => {
+        call.cancel();
+        reject(new Error(`no answer to GET ${path} within ${timeoutMs} ms`));
+      }, timeoutMs);
+    });
+}
