@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * The command `dualmap`: names the commands and hands over to their modules, each loaded only when its
- * command runs. Nothing is computed here.
- * Exit codes: 0 done, 1 failed, 2 a fault in what was given.
+ * The command `dualmap`: names the commands and hands over to their modules, each loaded only when
+ * its command runs. Nothing is computed here. Exit codes: 0 done, 1 failed, 2 a fault in what was
+ * given.
  */
 import { Command } from 'commander';
 import { benchCommand } from './bench/command.ts';

@@ -1,5 +1,6 @@
 /**
- * Time as a value. Everything that waits or measures takes a `Clock`, so that tests crank it by hand.
+ * Time as a value. Everything that waits or measures takes a `Clock`, so that tests crank it by
+ * hand.
  */
 export interface Clock {
   /** Milliseconds since an arbitrary origin, monotonic, fractional. */

@@ -1,6 +1,6 @@
 /**
- * The router as a whole, on the main thread: makes the fleet state, starts the I/O threads, keeps the
- * control plane (registry, health checks, metrics) and ends everything in order.
+ * The router as a whole, on the main thread: makes the fleet state, starts the I/O threads, keeps
+ * the control plane (registry, health checks, metrics) and ends everything in order.
  */
 import { Worker } from 'node:worker_threads';
 import type { Config } from './config/config.ts';

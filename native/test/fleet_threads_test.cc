@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint32_t requestThreads = 4;
 constexpr uint32_t requestsPerThread = 12'000;
+constexpr uint32_t changesMin = 200;
 constexpr uint32_t instances = 12;
 
 /// One I/O thread: a few requests in flight, a random event for one of them at a time.
@@ -27,8 +28,9 @@ class RequestThread {
     core_ = std::make_unique<Core>(state_, thread, options);
   }
 
-  void run() {
-    for (uint32_t i = 0; i < requestsPerThread; ++i) {
+  /// Goes on until the control plane has changed enough under it.
+  void run(const std::atomic<uint32_t>& changes) {
+    for (uint32_t i = 0; i < requestsPerThread || changes < changesMin; ++i) {
       nowMs_ += 1;
       place();
       if (random_.chance(0.1)) core_->endDuePrefills(nowMs_);
@@ -117,7 +119,7 @@ class ControlThread {
 
   void run(const std::atomic<uint32_t>& running) {
     Hotness hotness(fleet_.state);
-    while (running > 0) {
+    for (; running > 0; changes += 1) {
       const auto index = static_cast<uint32_t>(random_.below(slots_.size()));
       switch (random_.below(4)) {
         case 0:
@@ -149,10 +151,9 @@ class ControlThread {
       std::this_thread::yield();
     }
     CHECK_EQUAL(result, Rings::BuildResult::built);
-    built += 1;
   }
 
-  uint64_t built = 0;
+  std::atomic<uint32_t> changes = 0;
   uint64_t reused = 0;
 
   void start() {
@@ -207,7 +208,7 @@ TEST(fourThreadsAndTheControlPlane) {
   }
   for (const auto& one : work) {
     threads.emplace_back([&] {
-      one->run();
+      one->run(control.changes);
       running -= 1;
     });
   }
@@ -227,7 +228,7 @@ TEST(fourThreadsAndTheControlPlane) {
   CHECK_THAT(inserted <= offered * PrefixIndex::kInsertionUnit,
              std::to_string(inserted / 256) + " of " + std::to_string(offered));
   CHECK(placed > requestThreads * requestsPerThread / 2);
-  CHECK_THAT(control.built > 10 && control.reused > 0, std::to_string(control.built));
+  CHECK(control.reused > 0);
 }
 
 // A block that one thread renews is resident all the while for the others.

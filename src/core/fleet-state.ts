@@ -1,6 +1,7 @@
 /**
  * The fleet state as TypeScript sees it: typed views on the shared memory whose layout
- * native/core/fleet_state.h owns. Any thread may read; the control plane alone takes and frees slots.
+ * native/core/fleet_state.h owns. Any thread may read; the control plane alone takes and frees
+ * slots.
  */
 import { identityOf, type StateLayout, stateLayout } from './native.ts';
 

@@ -44,16 +44,6 @@ export interface NativeUpstreamOptions extends UpstreamOptions {
   readonly addressTtlMs?: number;
 }
 
-/** A handler that gathers its writes: optional, for any `UpstreamHandler`. */
-export interface TurnHandler extends UpstreamHandler {
-  /**
-   * Called with everything that happened to this call in one loop turn: `deliver` calls `onHead`,
-   * `onData`, ... and must be called once, before this returns. `exchange.cork(deliver)` is a whole
-   * implementation.
-   */
-  onTurn?(deliver: () => void): void;
-}
-
 /** By `FaultCode` of native/upstream/event_batch.h. */
 const faults: readonly (readonly [UpstreamFaultCode, string])[] = [
   ['connect_failed', 'no connection could be opened'],
@@ -160,9 +150,8 @@ class NativeUpstream implements Upstream {
       while (end < eventCount && this.#ints[end * eventInts + 1] === number) end += 1;
       this.#groupEnd = end;
       this.#groupCall = this.#calls[number];
-      const handler = this.#groupCall?.handler as TurnHandler | undefined;
       try {
-        handler?.onTurn?.(this.#deliverGroup);
+        this.#groupCall?.handler.onTurn?.(this.#deliverGroup);
       } catch (error) {
         throwLater(error);
       }

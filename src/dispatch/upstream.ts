@@ -17,14 +17,16 @@ export interface Upstream {
 }
 
 export interface UpstreamRequest {
-  /** Base URL of the instance without a trailing slash: `http://10.0.0.1:8000`, `unix:/run/e.sock`. */
+  /**
+   * Base URL of the instance without a trailing slash: `http://10.0.0.1:8000`, `unix:/run/e.sock`.
+   */
   readonly origin: string;
   readonly method: string;
   /** Path with query: `/v1/chat/completions?x=1`. */
   readonly path: string;
   /**
-   * No hop-by-hop fields, no `content-length`, no `host`: the client writes these itself. Fields that
-   * HTTP cannot carry are left out.
+   * No hop-by-hop fields, no `content-length`, no `host`: the client writes these itself. Fields
+   * that HTTP cannot carry are left out.
    */
   readonly headers: HeaderList;
   /** Not changed, and not kept after the answer's end, fault or cancel. `null`: no body. */
@@ -47,8 +49,8 @@ export interface UpstreamHandler {
   onEnd(): void;
   onFault(fault: UpstreamFault): void;
   /**
-   * A client that hears of several events at once wraps them: `deliver` calls `onHead`, `onData`, ...
-   * for all that one loop turn brought, and must be called once, before this returns.
+   * A client that hears of several events at once wraps them: `deliver` calls `onHead`, `onData`,
+   * ... for all that one loop turn brought, and must be called once, before this returns.
    */
   onTurn?(deliver: () => void): void;
 }

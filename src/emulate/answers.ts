@@ -2,8 +2,8 @@ import type { Job } from './engine.ts';
 import type { InferenceRequest } from './openai.ts';
 
 /**
- * Owns the shapes of an engine's answers, as vLLM writes them. Pure; any thread. What is the same in
- * every event of a stream is written once per request.
+ * Owns the shapes of an engine's answers, as vLLM writes them. Pure; any thread. What is the same
+ * in every event of a stream is written once per request.
  */
 
 const word = ' token';

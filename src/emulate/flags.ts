@@ -1,5 +1,6 @@
 /**
- * The flags of `dualmap emulate`. Reads text into options; `presets.ts` and `switches.ts` judge them.
+ * The flags of `dualmap emulate`. Reads text into options; `presets.ts` and `switches.ts` judge
+ * them.
  */
 import { Command } from 'commander';
 import { type PresetName, presets } from './presets.ts';

@@ -7,8 +7,8 @@ import type { Pacemaker } from './pacemaker.ts';
 import { blockHashes } from './prefix-cache.ts';
 
 /**
- * Owns the way of one inference request through the engine to its answer, in the thread of the event
- * loop. The engine's work ends with the connection: a job never outlives its client.
+ * Owns the way of one inference request through the engine to its answer, in the thread of the
+ * event loop. The engine's work ends with the connection: a job never outlives its client.
  */
 
 export interface InferenceContext {

@@ -8,9 +8,9 @@ import xxhash from 'xxhash-addon';
 const hasher = new xxhash.XXHash3(Buffer.alloc(8));
 
 /**
- * A hash for each full block of the prompt, naming the whole prefix that ends with that block; equal
- * in two prompts exactly as far as their blocks are equal. `salt` (vLLM's `cache_salt`) keeps users
- * apart. One pass over the bytes.
+ * A hash for each full block of the prompt, naming the whole prefix that ends with that block;
+ * equal in two prompts exactly as far as their blocks are equal. `salt` (vLLM's `cache_salt`) keeps
+ * users apart. One pass over the bytes.
  */
 export function blockHashes(prompt: Buffer, blockBytes: number, salt: string): string[] {
   const hashes: string[] = [];
@@ -44,8 +44,8 @@ export class PrefixCache {
   }
 
   /**
-   * Takes in, or uses again, all blocks of a prompt. Tail first, so that the head, which other prompts
-   * share and without which the tail cannot be hit, is evicted last.
+   * Takes in, or uses again, all blocks of a prompt. Tail first, so that the head, which other
+   * prompts share and without which the tail cannot be hit, is evicted last.
    */
   use(hashes: readonly string[]): void {
     for (let index = hashes.length - 1; index >= 0; index--) {

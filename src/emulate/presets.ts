@@ -19,10 +19,11 @@ export interface Preset {
 }
 
 /**
- * Prefill and cache are the preset `paper` of the engine model. The decode step is the measured time
- * of a step with one token on an A100 (ai-dynamo/aiconfigurator tables, vLLM 0.14.0): 1.0 ms of step
- * overhead + GEMMs G(1) + language-model head + attention constant. 7B: 1.0 + 9.251 + 0.772 + 0.624,
- * 86 tokens/s where Qwen publishes 84.3; 14B: 1.0 + 18.741 + 1.062 + 0.998, 46 where it publishes 46.3.
+ * Prefill and cache are the preset `paper` of the engine model. The decode step is the measured
+ * time of a step with one token on an A100 (ai-dynamo/aiconfigurator tables, vLLM 0.14.0): 1.0 ms
+ * of step overhead + GEMMs G(1) + language-model head + attention constant. 7B: 1.0 + 9.251 + 0.772
+ * + 0.624, 86 tokens/s where Qwen publishes 84.3; 14B: 1.0 + 18.741 + 1.062 + 0.998, 46 where it
+ * publishes 46.3.
  */
 export const presets = {
   'paper-7b': {

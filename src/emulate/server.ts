@@ -10,8 +10,8 @@ import type { Switches } from './switches.ts';
 
 /**
  * Owns the HTTP server of an emulated engine and its faults on purpose. In the thread of the event
- * loop; several engines in one process share nothing. A client that goes away ends the work that was
- * done for it.
+ * loop; several engines in one process share nothing. A client that goes away ends the work that
+ * was done for it.
  */
 
 export interface EmulatedEngine {
@@ -94,8 +94,8 @@ async function handle(
 }
 
 /**
- * Does what the switches say. True if the request is dealt with; throws EngineFault for the switches
- * that answer.
+ * Does what the switches say. True if the request is dealt with; throws EngineFault for the
+ * switches that answer.
  */
 function misbehave(
   switches: Switches,

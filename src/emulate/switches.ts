@@ -1,6 +1,6 @@
 /**
- * Owns the names and the reading of fault switches, from JSON (the control route) and from text (the
- * command line). Pure; any thread. What they do is done in `server.ts`.
+ * Owns the names and the reading of fault switches, from JSON (the control route) and from text
+ * (the command line). Pure; any thread. What they do is done in `server.ts`.
  */
 
 /** What an engine does wrong on purpose. */

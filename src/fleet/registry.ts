@@ -1,6 +1,7 @@
 /**
- * The instances of the fleet: their slots in the fleet state, their models, their place on the rings.
- * Main thread only. Every change ends in new rings (if places changed) and one call of `onChange`.
+ * The instances of the fleet: their slots in the fleet state, their models, their place on the
+ * rings. Main thread only. Every change ends in new rings (if places changed) and one call of
+ * `onChange`.
  */
 import type { FleetState } from '../core/fleet-state.ts';
 import type { Core } from '../core/native.ts';
@@ -91,7 +92,9 @@ export class Registry {
     if (this.#state.state(instance.slot) === 'serving') this.#state.setState(instance.slot, 'dead');
   }
 
-  /** Builds the rings over all known instances, whatever their health: a dead one is walked past. */
+  /**
+   * Builds the rings over all known instances, whatever their health: a dead one is walked past.
+   */
   publish(): void {
     const members = this.#instances
       .filter((instance) => instance.isKnown)

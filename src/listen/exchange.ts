@@ -24,8 +24,8 @@ export interface Exchange {
 
   /**
    * The whole request body. At least `bodyPadding` bytes follow it in the same ArrayBuffer, so that
-   * the scan needs no copy. May be called once, before the handler first awaits anything: a body that
-   * nobody asked for is dropped.
+   * the scan needs no copy. May be called once, before the handler first awaits anything: a body
+   * that nobody asked for is dropped.
    *
    * Rejects with `RequestFault` `body_too_large` as soon as it is known that the body exceeds
    * `bytesMax` (from content-length, or by count), or `body_timeout`. If the client goes away the
@@ -34,8 +34,8 @@ export interface Exchange {
   readBody(bytesMax: number): Promise<Uint8Array>;
 
   /**
-   * Called once, when the client closes its connection before the answer is complete; not after `end`
-   * nor after our own `destroy`. Replaces the former listener, as `onDrain` does.
+   * Called once, when the client closes its connection before the answer is complete; not after
+   * `end` nor after our own `destroy`. Replaces the former listener, as `onDrain` does.
    */
   onGone(listener: () => void): void;
 

@@ -4,7 +4,8 @@ import type { Exchange } from './exchange.ts';
 
 /**
  * Header fields between client and instance: what is passed on, what is not, and whether a request
- * head can be trusted. Pure functions; any thread. Strings are byte strings: one character, one byte.
+ * head can be trusted. Pure functions; any thread. Strings are byte strings: one character, one
+ * byte.
  */
 
 /** Fields about one connection, and fields that whoever sends a message writes itself. */
@@ -61,7 +62,9 @@ function namedByConnection(headers: HeaderList): Set<string> | null {
 
 const saneRequestId = /^[\w.:+/=@-]{1,128}$/;
 
-/** The client's `x-request-id` if it is fit for logs and for a header field, otherwise a new one. */
+/**
+ * The client's `x-request-id` if it is fit for logs and for a header field, otherwise a new one.
+ */
 export function requestIdOf(exchange: Pick<Exchange, 'header'>): string {
   const received = exchange.header('x-request-id');
   return received !== undefined && saneRequestId.test(received) ? received : randomUUID();

@@ -1,6 +1,6 @@
 /**
- * `/metrics` in Prometheus' text format: sums of what the I/O threads count and what the fleet state
- * says at this moment. Main thread; reads only. prom-client writes the format.
+ * `/metrics` in Prometheus' text format: sums of what the I/O threads count and what the fleet
+ * state says at this moment. Main thread; reads only. prom-client writes the format.
  */
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import type { FleetState } from '../core/fleet-state.ts';

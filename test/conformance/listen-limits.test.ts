@@ -150,15 +150,10 @@ eachFrontEnd('limits', ({ name, listen, opened, connect, test }) => {
   });
 });
 
-eachFrontEnd(
-  'requests that are not HTTP/1.1 as we accept it',
-  ({ name, listen, opened, connect, test }) => {
-    /** `closed`: without an answer. `ignored`: without an answer, until the idle limit. */
-    const rows: [
-      string,
-      string,
-      { uws: 'closed' | 'ignored' | 200; http: 400 | 'closed' | 200 },
-    ][] = [
+eachFrontEnd('heads we refuse', ({ name, listen, opened, connect, test }) => {
+  /** `closed`: without an answer. `ignored`: without an answer, until the idle limit. */
+  const rows: [string, string, { uws: 'closed' | 'ignored' | 200; http: 400 | 'closed' | 200 }][] =
+    [
       ['no Host', 'GET / HTTP/1.1\r\nX: y\r\n\r\n', { uws: 'closed', http: 400 }],
       ['HTTP/1.0', 'GET / HTTP/1.0\r\nHost: x\r\n\r\n', { uws: 'ignored', http: 200 }],
       ['bare LF', 'GET / HTTP/1.1\nHost: x\n\n', { uws: 'ignored', http: 400 }],
@@ -202,44 +197,43 @@ eachFrontEnd(
       ],
     ];
 
-    test.each(rows)('%s', async (_what, bytes, expected) => {
-      const seen: Exchange[] = [];
-      const { port } = await opened.open(listen, (exchange) => {
-        seen.push(exchange);
-        return echo(exchange).catch((error) => {
-          expect(error).toBeInstanceOf(ClientGone);
-        });
+  test.each(rows)('%s', async (_what, bytes, expected) => {
+    const seen: Exchange[] = [];
+    const { port } = await opened.open(listen, (exchange) => {
+      seen.push(exchange);
+      return echo(exchange).catch((error) => {
+        expect(error).toBeInstanceOf(ClientGone);
       });
-      const client = await connect(port);
-      await client.send(bytes);
-      const outcome = expected[name];
-      if (outcome === 'ignored') {
-        const other = await connect(port);
-        await other.send(get('/other'));
-        await other.answer();
-        expect(seen.map(({ path }) => path)).toEqual(['/other']);
-        expect([client.receivedBytes, client.closed]).toEqual([0, false]);
-      } else if (outcome === 'closed') {
-        await client.untilClosed();
-        expect(client.receivedBytes).toBe(0);
-      } else {
-        expect((await client.answer()).status).toBe(outcome);
-        if (outcome === 400) await client.untilClosed();
-      }
-      if (outcome !== 200 && outcome !== 'ignored') expect(seen.length).toBe(0);
     });
-
-    test('a chunk size that is none breaks the request', async () => {
-      let rejection: unknown;
-      const { port } = await opened.open(listen, (exchange) => {
-        exchange.readBody(1_000).catch((error) => {
-          rejection = error;
-        });
-      });
-      const client = await connect(port);
-      await client.send(postChunked, '3\r\nabc\r\n', 'zz\r\nabc\r\n');
+    const client = await connect(port);
+    await client.send(bytes);
+    const outcome = expected[name];
+    if (outcome === 'ignored') {
+      const other = await connect(port);
+      await other.send(get('/other'));
+      await other.answer();
+      expect(seen.map(({ path }) => path)).toEqual(['/other']);
+      expect([client.receivedBytes, client.closed]).toEqual([0, false]);
+    } else if (outcome === 'closed') {
       await client.untilClosed();
-      await eventually(() => rejection instanceof ClientGone, 'a rejection');
+      expect(client.receivedBytes).toBe(0);
+    } else {
+      expect((await client.answer()).status).toBe(outcome);
+      if (outcome === 400) await client.untilClosed();
+    }
+    if (outcome !== 200 && outcome !== 'ignored') expect(seen.length).toBe(0);
+  });
+
+  test('a chunk size that is none breaks the request', async () => {
+    let rejection: unknown;
+    const { port } = await opened.open(listen, (exchange) => {
+      exchange.readBody(1_000).catch((error) => {
+        rejection = error;
+      });
     });
-  },
-);
+    const client = await connect(port);
+    await client.send(postChunked, '3\r\nabc\r\n', 'zz\r\nabc\r\n');
+    await client.untilClosed();
+    await eventually(() => rejection instanceof ClientGone, 'a rejection');
+  });
+});

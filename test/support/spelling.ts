@@ -1,6 +1,6 @@
 /**
- * Every way of writing one request body as bytes that must not change its keys: white space, order of
- * keys, escapes, duplicate keys, fields that the router does not read.
+ * Every way of writing one request body as bytes that must not change its keys: white space, order
+ * of keys, escapes, duplicate keys, fields that the router does not read.
  */
 import { type Field, fields, type Json, type JsonFields, type Prompt } from './prompts.ts';
 import { Random } from './random.ts';

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
-import type { TurnHandler } from '../../src/dispatch/native.ts';
 import type { UpstreamCall } from '../../src/dispatch/upstream.ts';
 import { answerOk, Harness, reply, statusOk } from '../support/upstream-harness.ts';
 import { implementations } from '../support/upstream-implementations.ts';
@@ -82,7 +81,7 @@ async function uncaughtIn(body: () => Promise<void>): Promise<unknown[]> {
 }
 
 /** Notes which callbacks came within which turn. */
-class TurnRecorder extends Recorder implements TurnHandler {
+class TurnRecorder extends Recorder {
   readonly turns: string[][] = [];
   onTurn(deliver: () => void): void {
     const before = this.events.length;
