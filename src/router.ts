@@ -9,6 +9,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import type { Core, PlacementView } from './core/native.ts';
+import { DenseSet, type DenseSetMember } from './dense-set.ts';
 import type { Upstream, UpstreamRequest } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
@@ -63,7 +64,7 @@ interface Flight {
 }
 
 /** A request that waits for its first token: what a dead instance or a deadline ends. */
-interface Attempt {
+interface Attempt extends DenseSetMember {
   readonly slot: number;
   readonly deadlineMs: number;
   readonly relay: Relay;
@@ -73,7 +74,7 @@ export class Router {
   readonly #options: RouterOptions;
   readonly #parts: RouterParts;
   readonly #apiKey: Buffer | null;
-  readonly #waiting = new Set<Attempt>();
+  readonly #waiting = new DenseSet<Attempt>();
   #urls: readonly string[] = [];
   #modelsJson = '{"object":"list","data":[]}';
   #inFlight = 0;
@@ -202,7 +203,7 @@ export class Router {
     const upstream = this.#parts.upstreamFor(url);
     const relay = relayAnswer(upstream, { ...flight.request, origin: url }, flight.exchange, hooks);
     const deadlineMs = readMs + this.#options.firstTokenTimeoutMs;
-    const attempt: Attempt = { slot: chosen, deadlineMs, relay };
+    const attempt: Attempt = { denseIndex: -1, slot: chosen, deadlineMs, relay };
     this.#waiting.add(attempt);
     return attempt;
   }
@@ -297,7 +298,7 @@ export class Router {
   /** A dead instance: whatever waits for a first token from it goes elsewhere. */
   instanceLost(slot: number): void {
     const fault = new UpstreamFault('instance_lost', 'the health check declared the instance dead');
-    for (const attempt of [...this.#waiting]) {
+    for (const attempt of this.#waiting.snapshot()) {
       if (attempt.slot === slot) attempt.relay.abort(fault);
     }
   }
@@ -306,7 +307,7 @@ export class Router {
   sweep(): void {
     const nowMs = this.#parts.clock.nowMs();
     this.#parts.core.endDuePrefills(nowMs);
-    for (const attempt of this.#waiting) {
+    for (const attempt of this.#waiting.snapshot()) {
       if (nowMs < attempt.deadlineMs) continue;
       attempt.relay.abort(new UpstreamFault('first_token_timeout', 'no first token in time'));
     }

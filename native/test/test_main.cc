@@ -1,6 +1,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -14,7 +15,7 @@ namespace {
 
 // A test that is wrong is wrong a thousand times: the first few say it all.
 constexpr int kFailuresShown = 5;
-int failures = 0;
+std::atomic<int> failures = 0;  // threads of a test may fail at once
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
+import type { DenseSet } from '../dense-set.ts';
 import type { RequestFault } from '../errors.ts';
 import type { HeaderList } from '../terms.ts';
 import { BodyBuffer, bodyTimeout, bodyTooLarge } from './body.ts';
@@ -21,7 +22,9 @@ export class UwsExchange implements ServedExchange {
 
   private readonly response: HttpResponse;
   /** Exchanges whose body is on its way; the listener sweeps it. */
-  private readonly receiving: Set<UwsExchange>;
+  /** Its place among the exchanges whose bodies are on their way. */
+  denseIndex = -1;
+  private readonly receiving: DenseSet<UwsExchange>;
   private over = false;
   private corked = false;
   private address: string | null = null;
@@ -46,7 +49,7 @@ export class UwsExchange implements ServedExchange {
   /** Bytes that uWS has not taken; ours. */
   private queue: Uint8Array[] = [];
 
-  constructor(response: HttpResponse, request: HttpRequest, receiving: Set<UwsExchange>) {
+  constructor(response: HttpResponse, request: HttpRequest, receiving: DenseSet<UwsExchange>) {
     response.onAborted(() => this.aborted());
     this.response = response;
     this.receiving = receiving;

@@ -2,6 +2,7 @@ import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { DenseSet } from '../dense-set.ts';
 import type { Listen, Listener, ListenOptions } from './exchange.ts';
 import { portUnavailable, serve } from './front-end.ts';
 import { UwsExchange } from './uws-exchange.ts';
@@ -49,7 +50,7 @@ export const listenUws: Listen = async (options, handler) => {
   // Its answers else carry a field that names it.
   uws._cfg('999999990007');
   return new Promise((resolve, reject) => {
-    const receiving = new Set<UwsExchange>();
+    const receiving = new DenseSet<UwsExchange>();
     const app = uws.App() as unknown as App;
     app.any('/*', (response, request) => {
       const exchange = new UwsExchange(response, request, receiving);
@@ -69,12 +70,12 @@ export const listenUws: Listen = async (options, handler) => {
 };
 
 /** One timer for all bodies on their way: a timer each would cost every request. */
-function sweepBodies(receiving: Set<UwsExchange>, options: ListenOptions): NodeJS.Timeout {
+function sweepBodies(receiving: DenseSet<UwsExchange>, options: ListenOptions): NodeJS.Timeout {
   const { bodyTimeoutMs } = options;
   // Well below uWS's own 10 s, which a sweep restarts.
   const intervalMs = Math.max(1, Math.min(bodyTimeoutMs / 8, 2_000));
   const timer = setInterval(() => {
-    for (const exchange of receiving) exchange.sweep(intervalMs, bodyTimeoutMs);
+    for (const exchange of receiving.snapshot()) exchange.sweep(intervalMs, bodyTimeoutMs);
   }, intervalMs);
   return timer.unref();
 }

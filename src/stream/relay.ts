@@ -8,7 +8,7 @@ import { RequestFault, type UpstreamFault } from '../errors.ts';
 import type { Exchange } from '../listen/exchange.ts';
 import type { HeaderList } from '../terms.ts';
 import { FirstToken } from './first-token.ts';
-import { type Usage, UsageTail } from './usage.ts';
+import { type Usage, UsageTail, usageOf } from './usage.ts';
 
 /**
  * Copies one instance's answer to one client, unchanged, with back-pressure both ways, and says how
@@ -74,6 +74,7 @@ class AnswerRelay implements Relay, UpstreamHandler {
   readonly #exchange: Exchange;
   readonly #hooks: RelayHooks;
   readonly #usage = new UsageTail();
+  #usageOfWhole: Usage | null = null;
   /** `null` only if the client had gone before anything was sent. */
   readonly #call: UpstreamCall | null;
   #resolve: (outcome: RelayOutcome) => void = () => undefined;
@@ -153,7 +154,8 @@ class AnswerRelay implements Relay, UpstreamHandler {
   onEnd(): void {
     if (this.#phase === 'holding' && !this.#begin(this.#detector?.held ?? nothing)) return;
     if (!this.#isSent) this.#exchange.end();
-    this.#finish({ kind: 'completed', status: this.#status, usage: this.#usage.read() });
+    const usage = this.#isSent ? this.#usageOfWhole : this.#usage.read();
+    this.#finish({ kind: 'completed', status: this.#status, usage });
   }
 
   onFault(fault: UpstreamFault): void {
@@ -189,7 +191,7 @@ class AnswerRelay implements Relay, UpstreamHandler {
       exchange.head(this.#status, headers, this.#bodyBytes < 0 ? undefined : this.#bodyBytes);
       if (bytes.byteLength === this.#bodyBytes) {
         this.#isSent = true;
-        this.#usage.push(bytes);
+        this.#usageOfWhole = usageOf(bytes);
         exchange.end(bytes);
       } else if (bytes.byteLength > 0) {
         this.#write(bytes);
@@ -227,6 +229,7 @@ class AnswerRelay implements Relay, UpstreamHandler {
   #finish(outcome: RelayOutcome): void {
     this.#phase = 'done';
     this.#detector = null;
+    this.#usage.clear();
     this.#resolve(outcome);
   }
 }

@@ -17,14 +17,18 @@ export interface Usage {
  */
 const tailBytesMax = 4_096;
 
+/** Rings of ended answers, for the next ones: one allocated per answer would keep the collector busy. */
+const spareRings: Buffer[] = [];
+const spareRingsMax = 256;
+
 export class UsageTail {
-  /** Ring of the last bytes; allocated with the first chunk. */
+  /** Ring of the last bytes; taken with the first chunk. */
   #ring: Buffer | null = null;
   #next = 0;
   #wrapped = false;
 
   push(chunk: Uint8Array): void {
-    this.#ring ??= Buffer.allocUnsafe(tailBytesMax);
+    this.#ring ??= spareRings.pop() ?? Buffer.allocUnsafeSlow(tailBytesMax);
     const { byteLength } = chunk;
     if (byteLength >= tailBytesMax) {
       this.#ring.set(chunk.subarray(byteLength - tailBytesMax));
@@ -50,6 +54,21 @@ export class UsageTail {
     const newest = this.#ring.toString('latin1', 0, this.#next);
     return readUsage(this.#wrapped ? this.#ring.toString('latin1', this.#next) + newest : newest);
   }
+
+  /** Forgets everything; its memory goes to the next answer. */
+  clear(): void {
+    if (this.#ring !== null && spareRings.length < spareRingsMax) spareRings.push(this.#ring);
+    this.#ring = null;
+    this.#next = 0;
+    this.#wrapped = false;
+  }
+}
+
+/** The last usage object of an answer that is there as a whole, or `null`. */
+export function usageOf(answer: Uint8Array): Usage | null {
+  const from = Math.max(0, answer.byteLength - tailBytesMax);
+  const tail = Buffer.from(answer.buffer, answer.byteOffset + from, answer.byteLength - from);
+  return readUsage(tail.toString('latin1'));
 }
 
 /**

@@ -17,7 +17,7 @@ const layers = [
   ['policy'],
   ['core'],
   ['config'],
-  ['errors', 'clock', 'terms'],
+  ['errors', 'clock', 'terms', 'dense-set'],
 ];
 
 /** What the stages agree on is types; a stage may name those, and nothing else, of another one. */
