@@ -1,7 +1,8 @@
 /**
- * A set of objects that come and go with every request, in one array. A `Set` makes a new table every
- * few deletions, and each dead table, once promoted, keeps the next one and all that was in it alive
- * until a full collection: measured, a third of the time of a busy thread. Any thread; one owner.
+ * A set of objects that come and go with every request, in one array. A `Set` makes a new table
+ * every few deletions, and each dead table, once promoted, keeps the next one and all that was in
+ * it alive until a full collection: scavenges of a busy thread took 24 ms instead of 5. Any thread;
+ * one owner.
  */
 export interface DenseSetMember {
   /** Where it stands in the set that holds it; -1: nowhere. Written by the set alone. */

@@ -17,6 +17,7 @@ import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
 import type { Log } from './observe/log.ts';
 import type { ThreadStats } from './observe/thread-stats.ts';
+import { isJson, isPlaced, modelOf, type PlacedRoute, placeFault } from './placing.ts';
 import { type Relay, type RelayHooks, type RelayOutcome, relayAnswer } from './stream/relay.ts';
 import type { Ending, HeaderList } from './terms.ts';
 
@@ -49,8 +50,6 @@ export interface RouterParts {
 const statusesRetried = new Set([429, 500, 502, 503, 504]);
 /** Of those, the ones that speak against the instance and not against the request. */
 const statusesSuspect = new Set([502, 503, 504]);
-
-type PlacedRoute = Extract<Route, 'chat' | 'completion' | 'embedding' | 'pass'>;
 
 /** A placed request, whatever the number of its attempts. */
 interface Flight {
@@ -327,10 +326,6 @@ export class Router {
   }
 }
 
-function isPlaced(route: Route): route is PlacedRoute {
-  return route === 'chat' || route === 'completion' || route === 'embedding' || route === 'pass';
-}
-
 /** What speaks against the instance: a broken connection, and a status such as 503. */
 function isHeldAgainst(outcome: RelayOutcome): boolean {
   switch (outcome.kind) {
@@ -343,47 +338,6 @@ function isHeldAgainst(outcome: RelayOutcome): boolean {
     case 'clientGone':
       return false;
   }
-}
-
-function placeFault(
-  code: NonNullable<ReturnType<Core['place']>>,
-  route: PlacedRoute,
-  body: Uint8Array,
-): RequestFault {
-  const param = route === 'chat' ? 'messages' : route === 'completion' ? 'prompt' : 'input';
-  switch (code) {
-    case 'invalid_json':
-      return new RequestFault(code, 'the request body is not valid JSON');
-    case 'invalid_type':
-      return new RequestFault(code, 'a field of the request body has the wrong type');
-    case 'empty_prompt':
-      return new RequestFault(code, `\`${param}\` is missing or empty`, { param });
-    case 'too_deep':
-      return new RequestFault(code, 'the request body is nested too deeply');
-    case 'model_not_found': {
-      const model = JSON.stringify(modelOf(body));
-      return new RequestFault(code, `no instance serves the model ${model}`, { param: 'model' });
-    }
-    case 'no_instance':
-      return new RequestFault(code, 'no instance serves at the moment', { retryAfterSeconds: 1 });
-  }
-}
-
-/** The `model` of a JSON body; empty if it names none. What else the body holds is the engine's. */
-function modelOf(body: Uint8Array): string {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(body));
-    const model =
-      typeof value === 'object' && value !== null && 'model' in value ? value.model : '';
-    return typeof model === 'string' ? model : '';
-  } catch {
-    // Not JSON: it names no model.
-    return '';
-  }
-}
-
-function isJson(exchange: Exchange): boolean {
-  return exchange.header('content-type')?.includes('json') ?? false;
 }
 
 function answerHeaders(headers: HeaderList, added: HeaderList): HeaderList {

@@ -28,8 +28,8 @@ const hotnessRequestsPerInstance = 32;
 const hotnessRequestsMin = 1_024;
 const blockBytes = 512;
 /**
- * What a request allocates is dead when its answer is out. With V8's own 16 MB a busy thread collects
- * so often that requests in flight are copied, and promoted, again and again.
+ * What a request allocates is dead when its answer is out. With V8's own 16 MB a busy thread
+ * collects so often that requests in flight are copied, and promoted, again and again.
  */
 const youngGenerationMb = 96;
 

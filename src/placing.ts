@@ -1,0 +1,52 @@
+/**
+ * What placing a request needs to know of its body beyond the scan of the core, and what a client is
+ * told when it cannot be placed. Pure; off the path of requests that are placed by their prompt.
+ */
+import type { PlaceFault } from './core/native.ts';
+import { RequestFault } from './errors.ts';
+import type { Exchange } from './listen/exchange.ts';
+import type { Route } from './listen/openai.ts';
+
+/** The routes whose requests go to an instance. */
+export type PlacedRoute = Extract<Route, 'chat' | 'completion' | 'embedding' | 'pass'>;
+
+export function isPlaced(route: Route): route is PlacedRoute {
+  return route === 'chat' || route === 'completion' || route === 'embedding' || route === 'pass';
+}
+
+export function placeFault(code: PlaceFault, route: PlacedRoute, body: Uint8Array): RequestFault {
+  const param = route === 'chat' ? 'messages' : route === 'completion' ? 'prompt' : 'input';
+  switch (code) {
+    case 'invalid_json':
+      return new RequestFault(code, 'the request body is not valid JSON');
+    case 'invalid_type':
+      return new RequestFault(code, 'a field of the request body has the wrong type');
+    case 'empty_prompt':
+      return new RequestFault(code, `\`${param}\` is missing or empty`, { param });
+    case 'too_deep':
+      return new RequestFault(code, 'the request body is nested too deeply');
+    case 'model_not_found': {
+      const model = JSON.stringify(modelOf(body));
+      return new RequestFault(code, `no instance serves the model ${model}`, { param: 'model' });
+    }
+    case 'no_instance':
+      return new RequestFault(code, 'no instance serves at the moment', { retryAfterSeconds: 1 });
+  }
+}
+
+/** The `model` of a JSON body; empty if it names none. What else the body holds is the engine's. */
+export function modelOf(body: Uint8Array): string {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    const model =
+      typeof value === 'object' && value !== null && 'model' in value ? value.model : '';
+    return typeof model === 'string' ? model : '';
+  } catch {
+    // Not JSON: it names no model.
+    return '';
+  }
+}
+
+export function isJson(exchange: Exchange): boolean {
+  return exchange.header('content-type')?.includes('json') ?? false;
+}
