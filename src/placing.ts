@@ -1,6 +1,6 @@
 /**
- * What placing a request needs to know of its body beyond the scan of the core, and what a client is
- * told when it cannot be placed. Pure; off the path of requests that are placed by their prompt.
+ * What placing a request needs to know of its body beyond the scan of the core, and what a client
+ * is told when it cannot be placed. Pure; off the path of requests placed by their prompt.
  */
 import type { PlaceFault } from './core/native.ts';
 import { RequestFault } from './errors.ts';

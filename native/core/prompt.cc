@@ -33,7 +33,6 @@ ScanFault PromptScanner::scan(const char* body, size_t bytes, size_t capacity, P
   messages_.clear();
   cacheSalt_ = {};
   tools_ = input_ = 0;
-  hasMessages_ = false;
   out->model = {};
   out->stream = false;
   out->faultParam = "";
@@ -145,7 +144,6 @@ ScanFault PromptScanner::readNode(ondemand::value& value, JsonTree::Type wanted,
 
 ScanFault PromptScanner::readMessages(ondemand::value& value) noexcept {
   messages_.clear();
-  hasMessages_ = true;
   json_type type;
   if (auto error = value.type().get(type)) return parseFault(error);
   if (type == json_type::null)
@@ -187,7 +185,7 @@ ScanFault PromptScanner::readMessage(ondemand::value value, Message* out) noexce
 }
 
 ScanFault PromptScanner::emitChat(Prompt* out) noexcept {
-  if (!hasMessages_ || messages_.empty()) return ScanFault::emptyPrompt;
+  if (messages_.empty()) return ScanFault::emptyPrompt;
   if (tools_ != 0 && tree_.node(tools_).firstChild != 0) emitTree('T', tools_);
   out->firstUserEnd = 0;
   for (const Message& message : messages_) {

@@ -93,7 +93,6 @@ class PromptScanner {
   std::string_view cacheSalt_;
   uint32_t tools_ = 0;
   uint32_t input_ = 0;
-  bool hasMessages_ = false;
   uint64_t firstUserKey_ = 0;
 };
 

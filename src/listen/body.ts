@@ -36,9 +36,13 @@ export class BodyBuffer {
     return true;
   }
 
-  /** The body; call once, after the last piece. */
+  /**
+   * The body; call once, after the last piece. Its padding is zeros, so that what a scan makes of a
+   * broken body does not depend on what lay there before.
+   */
   take(): Uint8Array {
     this.bytes ??= allocate(bodyPadding);
+    this.bytes.fill(0, this.count, this.count + bodyPadding);
     return this.bytes.subarray(0, this.count);
   }
 
