@@ -131,8 +131,7 @@ const Shape smugglingShapes[] = {
     {"chunked not last", ok + "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"},
     {"gzip under chunked", ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
     {"chunked twice", chunked("").substr(0, 45) + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
-    {"chunked in HTTP/1.0",
-     "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+    {"chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
     {"quoted coding", ok + "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n"},
     {"obs-fold", ok + "X-A: b\r\n c\r\n\r\n"},
     {"folded first field", ok + " X-A: b\r\n\r\n"},
@@ -186,6 +185,10 @@ TEST(whatCouldShiftABoundaryIsGarbage) {
 
 TEST(limitsHold) {
   const ParserLimits small{.headBytesMax = 60, .fieldCountMax = 2};
+  // Three bytes are left for the head after this interim one: what is wrong lies beyond them.
+  const std::string almostFull = "HTTP/1.1 100 " + std::string(40, 'c') + "\r\n\r\n";
+  expect("not HTTP, past the limit", almostFull + "HTTPX/1.1 200 OK\r\n\r\n",
+         "body \nhead too large", false, small);
   const std::string tooLarge = "body \nhead too large";
   expect("as large as allowed", ok + "X: " + std::string(36, 'x') + "\r\n\r\n",
          "head 200 -1 [x\n" + std::string(36, 'x') + "]\nbody \ncomplete at end", false, small);
@@ -201,8 +204,8 @@ TEST(limitsHold) {
       "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nA: 1\r\nB: 2\r\n";
   expect("trailers have a limit of their own", many + "\r\n",
          "head 200 -1 []\nbody x\ndone, kept, left 0", false, small);
-  expect("too many trailers", many + "C: 3\r\n\r\n",
-         "head 200 -1 []\nbody x\nhead too large", false, small);
+  expect("too many trailers", many + "C: 3\r\n\r\n", "head 200 -1 []\nbody x\nhead too large",
+         false, small);
 }
 
 }  // namespace

@@ -83,8 +83,7 @@ ResponseParser::Outcome ResponseParser::feed(const char* bytes, size_t count, Re
   return outcome;
 }
 
-ResponseParser::Outcome ResponseParser::step(const char** at, const char* end,
-                                             ResponseSink& sink) {
+ResponseParser::Outcome ResponseParser::step(const char** at, const char* end, ResponseSink& sink) {
   switch (state_) {
     case State::statusLine:
     case State::fieldLine:
@@ -154,7 +153,10 @@ ResponseParser::Outcome ResponseParser::stepHead(const char** at, const char* en
 bool ResponseParser::startsLikeHttp(const char* at, const char* end) const {
   const size_t known = carryTaken_ ? 0 : carry_.size();
   if (known >= httpPrefix.size()) return true;
-  const size_t count = std::min(httpPrefix.size() - known, static_cast<size_t>(end - at));
+  // Not past the limit: there the line is too long, whatever it says, and however it was cut.
+  const size_t allowed = limits_.headBytesMax - headBytes_ - known;
+  const size_t count =
+      std::min({httpPrefix.size() - known, static_cast<size_t>(end - at), allowed});
   return std::string_view(at, count) == httpPrefix.substr(known, count);
 }
 
@@ -182,8 +184,8 @@ ResponseParser::Outcome ResponseParser::readFieldLine() {
   if (!isToken(name) || !hasOnly(value, textByte)) return Outcome::garbage;
   if (state_ == State::trailerLine) {
     // Trailers are dropped; one that would frame is an attempt to shift the end of the answer.
-    const bool frames = equalsIgnoringCase(name, "content-length") ||
-                        equalsIgnoringCase(name, "transfer-encoding");
+    const bool frames =
+        equalsIgnoringCase(name, "content-length") || equalsIgnoringCase(name, "transfer-encoding");
     return frames ? Outcome::garbage : Outcome::more;
   }
 
