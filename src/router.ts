@@ -4,7 +4,7 @@
  *   listen -> parse -> key -> candidates -> choose -> dispatch -> stream -> observe
  *
  * A `Router` lives on one I/O thread and serves the exchanges of that thread's listener. What a
- * request reserves is given back in `#route`, in one place, whatever the ending.
+ * request reserves is given back in `#servePlaced`, in one place, whatever the ending.
  */
 import { timingSafeEqual } from 'node:crypto';
 import type { Clock } from './clock.ts';

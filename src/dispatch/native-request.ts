@@ -52,18 +52,5 @@ export function writeHead(
   return { text: `${text}\r\n`, fieldCount };
 }
 
-/** Leaves out what HTTP cannot carry: a client's nonsense is no fault of the instance. */
-export function sendableFields(fields: HeaderList): HeaderList {
-  const list: string[] = [];
-  for (let index = 0; index + 1 < fields.length; index += 2) {
-    const name = fields[index]!;
-    const value = fields[index + 1]!;
-    if (token.test(name) && !unfitForValue.test(value)) list.push(name, value);
-  }
-  return list;
-}
-
-const token = /^[\w!#$%&'*+.^`|~-]+$/;
-const unfitForValue = /[^\t\x20-\x7e\x80-\xff]/;
 /** Target and method of a head whose characters are cut to 8 bits. */
 export const unfitForLatin1 = /[^\0-\xff]/;

@@ -8,13 +8,8 @@ import {
 } from '../core/upstream-addon.ts';
 import { UpstreamFault, type UpstreamFaultCode } from '../errors.ts';
 import type { HeaderList } from '../terms.ts';
-import {
-  type Endpoint,
-  readOrigin,
-  sendableFields,
-  unfitForLatin1,
-  writeHead,
-} from './native-request.ts';
+import { sendableFields } from './fields.ts';
+import { type Endpoint, readOrigin, unfitForLatin1, writeHead } from './native-request.ts';
 import type {
   Upstream,
   UpstreamCall,

@@ -7,24 +7,6 @@ import type { HeaderList } from '../terms.ts';
  * errors as codes of our own table. Plain functions without state; only `undici.ts` calls them.
  */
 
-/**
- * The fields that undici takes. It refuses a whole request for one odd byte (DEL in a value, which
- * a front end lets through), and to the router that looks like an instance at fault: a client could
- * have every instance suspected. So such a field, which no engine reads, stays here.
- */
-export function sendableFields(fields: HeaderList): string[] {
-  const list: string[] = [];
-  for (let index = 0; index + 1 < fields.length; index += 2) {
-    const name = fields[index]!;
-    const value = fields[index + 1]!;
-    if (token.test(name) && !unfitForValue.test(value)) list.push(name, value);
-  }
-  return list;
-}
-
-const token = /^[\w!#$%&'*+.^`|~-]+$/;
-const unfitForValue = /[^\t\x20-\x7e\x80-\xff]/;
-
 export function connectFaultCode(error: NodeJS.ErrnoException): UpstreamFaultCode {
   const timedOut = error instanceof errors.ConnectTimeoutError || error.code === 'ETIMEDOUT';
   return timedOut ? 'connect_timeout' : 'connect_failed';

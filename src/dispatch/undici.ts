@@ -1,12 +1,12 @@
 import { Agent, type Client, type Dispatcher } from 'undici';
 import { UpstreamFault } from '../errors.ts';
+import { sendableFields } from './fields.ts';
 import {
   brokenAnswerCode,
   connectFaultCode,
   describe,
   isWhole304,
   readFields,
-  sendableFields,
 } from './undici-answer.ts';
 import { type Attempt, ClientFactory } from './undici-client.ts';
 import type {

@@ -82,10 +82,15 @@ export class HealthChecks {
     }
   }
 
-  /** An instance whose `/v1/models` lists nothing usable serves any model. */
+  /**
+   * An instance that lists nothing usable serves any model. One that will not say just now (too busy,
+   * say) serves what it did.
+   */
   async #modelsOf(instance: Instance): Promise<readonly ModelEntry[]> {
+    if (instance.configuredModels !== null) return [];
     const answer = await this.#probe(instance.url, '/v1/models', this.#options.timeoutMs);
-    return answer.status === 200 ? modelEntries(answer.body) : [];
+    if (answer.status === 200) return modelEntries(answer.body);
+    return answer.status >= 500 || answer.status === 429 ? instance.models : [];
   }
 
   #pass(instance: Instance, record: Record, models: readonly ModelEntry[]): void {

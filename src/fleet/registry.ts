@@ -77,7 +77,7 @@ export class Registry {
     const isNews =
       !instance.isKnown ||
       this.#state.state(instance.slot) !== 'serving' ||
-      JSON.stringify(models) !== JSON.stringify(instance.models);
+      namesOf(models) !== namesOf(instance.models);
     if (hasRestarted) this.#state.raiseGeneration(instance.slot);
     if (!isNews) return;
     instance.models = models;
@@ -128,4 +128,9 @@ export class Registry {
     }
     return [...union.values()];
   }
+}
+
+/** Engines stamp their entries anew at every call; which models they are is all that counts. */
+function namesOf(models: readonly ModelEntry[]): string {
+  return JSON.stringify(models.map(({ id }) => id));
 }
