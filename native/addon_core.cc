@@ -42,7 +42,8 @@ struct CoreHandle {
   Napi::Reference<Napi::TypedArray> memory;
   Napi::Reference<Napi::TypedArray> resultArray;
   double* result = nullptr;
-  std::vector<char> padded;  // copy of a body without slack behind it
+  std::vector<char> padded;     // copy of a body without slack behind it
+  const char* faultParam = "";  // of the last placing: a literal
   uint32_t thread = 0;
 };
 
@@ -80,9 +81,10 @@ void writeResult(const CoreHandle& handle, const Placement& placement) noexcept 
   out[kBlocks] = placement.blocks;
 }
 
-napi_value finishPlacing(napi_env env, const CoreHandle& handle, PlaceStatus status,
+napi_value finishPlacing(napi_env env, CoreHandle& handle, PlaceStatus status,
                          const Placement& placement) noexcept {
   if (status == PlaceStatus::placed) writeResult(handle, placement);
+  handle.faultParam = placement.faultParam;
   return numberTo(env, static_cast<double>(status));
 }
 
@@ -121,6 +123,14 @@ napi_value placeBare(napi_env env, napi_callback_info info) {
   Placement placement;
   const PlaceStatus status = handle.core->placeBare(model, numberOf(env, arguments[1]), &placement);
   return finishPlacing(env, handle, status, placement);
+}
+
+// faultParam(): the field at which the last placing failed; empty if it was none
+napi_value faultParam(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  return Napi::String::New(env, static_cast<CoreHandle*>(data)->faultParam);
 }
 
 // retry(ticket: number, nowMs: number): boolean
@@ -296,6 +306,7 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("place", place);
   add("placeChain", placeChain);
   add("placeBare", placeBare);
+  add("faultParam", faultParam);
   add("retry", retry);
   add("suspect", suspect);
   add("firstToken", onTicket<&Core::firstToken>);

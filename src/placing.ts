@@ -14,17 +14,18 @@ export function isPlaced(route: Route): route is PlacedRoute {
   return route === 'chat' || route === 'completion' || route === 'embedding' || route === 'pass';
 }
 
-export function placeFault(code: PlaceFault, route: PlacedRoute, body: Uint8Array): RequestFault {
-  const param = route === 'chat' ? 'messages' : route === 'completion' ? 'prompt' : 'input';
+/** `param`: the field that the core found at fault; empty if it is none. */
+export function placeFault(code: PlaceFault, param: string, body: Uint8Array): RequestFault {
+  const where = param === '' ? 'the request body' : `\`${param}\``;
   switch (code) {
     case 'invalid_json':
       return new RequestFault(code, 'the request body is not valid JSON');
     case 'invalid_type':
-      return new RequestFault(code, 'a field of the request body has the wrong type');
+      return new RequestFault(code, `${where} has the wrong type`, { param });
     case 'empty_prompt':
-      return new RequestFault(code, `\`${param}\` is missing or empty`, { param });
+      return new RequestFault(code, `${where} is missing or empty`, { param });
     case 'too_deep':
-      return new RequestFault(code, 'the request body is nested too deeply');
+      return new RequestFault(code, `${where} is nested too deeply`, { param });
     case 'model_not_found': {
       const model = JSON.stringify(modelOf(body));
       return new RequestFault(code, `no instance serves the model ${model}`, { param: 'model' });

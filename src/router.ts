@@ -16,6 +16,7 @@ import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
 import type { Log } from './observe/log.ts';
+import { metricsType } from './observe/metrics-port.ts';
 import type { ThreadStats } from './observe/thread-stats.ts';
 import { isJson, isPlaced, modelOf, type PlacedRoute, placeFault } from './placing.ts';
 import { type Relay, type RelayHooks, type RelayOutcome, relayAnswer } from './stream/relay.ts';
@@ -73,6 +74,7 @@ export class Router {
   readonly #options: RouterOptions;
   readonly #parts: RouterParts;
   readonly #apiKey: Buffer | null;
+  readonly #logsRequests: boolean;
   readonly #waiting = new DenseSet<Attempt>();
   #urls: readonly string[] = [];
   #modelsJson = '{"object":"list","data":[]}';
@@ -83,6 +85,7 @@ export class Router {
   constructor(options: RouterOptions, parts: RouterParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#logsRequests = parts.log.isLevelEnabled('debug');
     this.#apiKey = options.apiKey === null ? null : Buffer.from(`Bearer ${options.apiKey}`);
   }
 
@@ -107,7 +110,7 @@ export class Router {
 
   /** From read to ended: the flow of a request that goes to an instance. */
   async #servePlaced(exchange: Exchange, route: PlacedRoute, requestId: string): Promise<void> {
-    const { core, clock, stats } = this.#parts;
+    const { core, clock, stats, log } = this.#parts;
     this.#admit(exchange);
     const body = await exchange.readBody(this.#options.bodyBytesMax);
     const readMs = clock.nowMs();
@@ -117,7 +120,7 @@ export class Router {
       route === 'pass'
         ? core.placeBare(isJson(exchange) ? modelOf(body) : '', readMs)
         : core.place(body, route, readMs);
-    if (fault !== null) throw placeFault(fault, route, body);
+    if (fault !== null) throw placeFault(fault, core.faultParam, body);
     const flight: Flight = {
       exchange,
       route,
@@ -137,7 +140,9 @@ export class Router {
     } finally {
       core.end(flight.ticket);
       stats.countEnding(ending);
-      stats.observe('duration', (clock.nowMs() - readMs) / 1000);
+      const durationMs = clock.nowMs() - readMs;
+      stats.observe('duration', durationMs / 1000);
+      if (this.#logsRequests) log.debug({ requestId, route, ending, durationMs }, 'request ended');
     }
     if (ending === 'failedBeforeFirstToken') {
       throw new RequestFault('upstream_failed', 'every serving instance was tried and failed');
@@ -243,7 +248,7 @@ export class Router {
       status = 503;
       text = `{"status":"${this.#isDraining ? 'draining' : 'no instance'}"}`;
     } else if (route === 'metrics') {
-      type = 'text/plain; version=0.0.4; charset=utf-8';
+      type = metricsType;
       text = await this.#parts.metrics();
     }
     if (exchange.gone) return;

@@ -13,6 +13,7 @@ import { type FleetSnapshot, Registry } from './fleet/registry.ts';
 import { chooseFrontEnd, probePort } from './listen/choose.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
+import { type MetricsPort, openMetricsPort } from './observe/metrics-port.ts';
 import { ThreadStats } from './observe/thread-stats.ts';
 import {
   coreOptions,
@@ -41,6 +42,8 @@ export interface RunningRouter {
   readonly state: FleetState;
   /** Statistics of each I/O thread. */
   readonly stats: readonly ThreadStats[];
+  /** The port of `/metrics` alone (`--prometheus-port`); `null` if it is off. */
+  readonly metricsPort: number | null;
   /**
    * Takes no new connections, lets requests in flight finish for at most `graceMs` (default: the
    * configuration's), then closes what is left.
@@ -92,6 +95,7 @@ class MainThread implements RunningRouter {
   readonly #metrics: ReturnType<typeof createMetrics>;
   readonly #threads: Worker[] = [];
   readonly #ended: Promise<void>[] = [];
+  #metricsPort: MetricsPort | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(config: Config, memory: SharedArrayBuffer, port: number, log: Log) {
@@ -145,15 +149,27 @@ class MainThread implements RunningRouter {
     );
   }
 
+  get metricsPort(): number | null {
+    return this.#metricsPort?.port ?? null;
+  }
+
   async start(): Promise<void> {
     const fleet = this.#registry.snapshot();
     try {
+      await this.#openMetricsPort();
       for (const thread of this.stats.keys()) await this.#startThread(thread + 1, fleet);
     } catch (error) {
       await this.close(0);
       throw error;
     }
     await this.#health.start();
+  }
+
+  async #openMetricsPort(): Promise<void> {
+    const { host, prometheusPort } = this.#config;
+    if (prometheusPort === null) return;
+    this.#metricsPort = await openMetricsPort(host, prometheusPort, () => this.#metrics.text());
+    this.#log.info({ port: this.#metricsPort.port }, 'metrics have a port of their own');
   }
 
   #startThread(thread: number, fleet: FleetSnapshot): Promise<void> {
@@ -196,7 +212,7 @@ class MainThread implements RunningRouter {
     const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);
     await Promise.all(this.#ended);
     clearTimeout(grace);
-    await this.#probes.close();
+    await Promise.all([this.#probes.close(), this.#metricsPort?.close()]);
   }
 }
 

@@ -85,6 +85,7 @@ interface NativeCore {
   place(body: Uint8Array, kind: number, nowMs: number): number;
   placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number): number;
   placeBare(model: string, nowMs: number): number;
+  faultParam(): string;
   retry(ticket: number, nowMs: number): boolean;
   suspect(ticket: number, nowMs: number): void;
   firstToken(ticket: number): void;
@@ -315,6 +316,11 @@ export class Core {
   /** A request without a prompt; an empty model is served by any instance. */
   placeBare(model: string, nowMs: number): PlaceFault | null {
     return placeFaults[this.#native.placeBare(model, nowMs)]!;
+  }
+
+  /** The field of the body at which the last `place` failed; empty if it was none. */
+  get faultParam(): string {
+    return this.#native.faultParam();
   }
 
   /** Reserves the other candidate, then the next distinct instance; false when all were tried. */

@@ -3,8 +3,8 @@ import type { HeaderList } from '../terms.ts';
 /**
  * What of a client's header fields can be sent on: for both upstream clients. Pure.
  *
- * Both refuse a whole request for one odd byte (DEL in a value, which a front end lets through), and
- * to the router that looks like an instance at fault: one client could have every instance
+ * Both refuse a whole request for one odd byte (DEL in a value, which a front end lets through),
+ * and to the router that looks like an instance at fault: one client could have every instance
  * suspected. So such a field, which no engine reads, stays here.
  */
 export function sendableFields(fields: HeaderList): string[] {

@@ -83,8 +83,8 @@ export class HealthChecks {
   }
 
   /**
-   * An instance that lists nothing usable serves any model. One that will not say just now (too busy,
-   * say) serves what it did.
+   * An instance that lists nothing usable serves any model. One that will not say just now, being
+   * too busy, serves what it did.
    */
   async #modelsOf(instance: Instance): Promise<readonly ModelEntry[]> {
     if (instance.configuredModels !== null) return [];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type HttpAnswer, isWholeStream } from '../support/e2e-client.ts';
+import { type HttpAnswer, HttpClient, isWholeStream } from '../support/e2e-client.ts';
 import { answerChat, sendJson } from '../support/e2e-engine.ts';
 import { eventually } from '../support/listen-client.ts';
 import { frontEnds } from '../support/listen-server.ts';
@@ -154,6 +154,38 @@ describe.each(frontEnds)('behind the front end $name', ({ name, missing }) => {
       expect(passed.status).toBe(201);
       const seenByEngine = { method: 'POST', url: '/v1/audio/speech?a=b', body };
       expect(JSON.parse(passed.body.toString())).toEqual(seenByEngine);
+    });
+  });
+});
+
+describe('--prometheus-port', () => {
+  test('gives /metrics, and nothing else, on a port of its own until the router ends', async () => {
+    let port = 0;
+    await withRouter({ engines: 1, config: { prometheusPort: 0 } }, async ({ client, router }) => {
+      port = router.metricsPort!;
+      expect([port > 0, port === router.port]).toEqual([true, false]);
+      await client.post(chatPath, chat('hello'));
+      const metrics = new HttpClient(`http://127.0.0.1:${port}`);
+      const samples = parseMetrics(await metrics.get('/metrics'));
+      expect(samples.get('dualmap_requests_total{ending="completed"}')).toBe(1);
+      for (const path of ['/', '/v1/models', '/health', '/metrics/']) {
+        expect([path, (await metrics.get(path)).status]).toEqual([path, 404]);
+      }
+      expect((await metrics.post('/metrics', {})).status).toBe(404);
+      metrics.close();
+    });
+    const late = new HttpClient(`http://127.0.0.1:${port}`);
+    expect((await late.get('/metrics')).status).toBe(null);
+    late.close();
+  });
+
+  test('that is taken keeps the router from starting, in words', async () => {
+    await withRouter({ engines: 1, config: { prometheusPort: 0 } }, async ({ router }) => {
+      const again = withRouter(
+        { engines: 1, config: { prometheusPort: router.metricsPort! } },
+        () => Promise.resolve(),
+      );
+      await expect(again).rejects.toThrow(/cannot listen for metrics on .*EADDRINUSE/);
     });
   });
 });

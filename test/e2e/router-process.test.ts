@@ -174,3 +174,32 @@ test('demo prints a curl line that streams an answer', async () => {
     expect(await process.ended()).toBe(0);
   });
 });
+
+describe('the log', () => {
+  test.each([
+    ['debug', 1],
+    ['info', 0],
+  ])('at level %s has %d lines for a request, without its prompt or key', async (level, lines) => {
+    await withEngine((engine) => {
+      const more = ['--log-level', level, '--log-json', 'on'];
+      return withCli(serve(engine, ...more), async (process) => {
+        const client = new HttpClient(await urlOf(process));
+        await client.post(chatPath, chat('a-prompt'), { authorization: 'Bearer a-key' });
+        client.close();
+        process.signal('SIGTERM');
+        expect(await process.ended()).toBe(0);
+        const rows = process.stderr
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line));
+        const ended = rows.filter(({ msg }) => msg === 'request ended');
+        expect(ended).toHaveLength(lines);
+        for (const row of ended) {
+          expect(row).toMatchObject({ route: 'chat', ending: 'completed' });
+          expect(row.requestId).toMatch(/^[\w-]{36}$/);
+        }
+        expect(process.stderr).not.toMatch(/a-prompt|a-key/);
+      });
+    });
+  });
+});
