@@ -27,6 +27,11 @@ PlaceStatus statusOf(ScanFault fault) noexcept {
   return PlaceStatus::invalidJson;
 }
 
+// Why nobody serves a model: there is nobody, or nobody lists it.
+PlaceStatus unserved(const Rings::Reading& rings) noexcept {
+  return rings.groupOf(0) == kNone ? PlaceStatus::noInstance : PlaceStatus::modelNotFound;
+}
+
 uint64_t modelHash(std::string_view model) noexcept { return model.empty() ? 0 : xxh3(model); }
 
 }  // namespace
@@ -68,7 +73,7 @@ PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out
   const Rings::Reading rings(rings_);
   const uint64_t hash = modelHash(model);
   const uint32_t group = rings.groupOf(hash);
-  if (group == kNone) return hash == 0 ? PlaceStatus::noInstance : PlaceStatus::modelNotFound;
+  if (group == kNone) return unserved(rings);
   const FleetView fleet(state_, index_, hotness_, rings, rings.group(group), options_.placing,
                         nowMs);
   out->decision = Decision{};
@@ -87,10 +92,7 @@ PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowM
                          Placement* out) noexcept {
   const Rings::Reading rings(rings_);
   const uint32_t group = rings.groupOf(model);
-  if (group == kNone) {
-    const bool isFleetEmpty = rings.groupOf(0) == kNone;
-    return isFleetEmpty ? PlaceStatus::noInstance : PlaceStatus::modelNotFound;
-  }
+  if (group == kNone) return unserved(rings);
   const FleetView fleet(state_, index_, hotness_, rings, rings.group(group), options_.placing,
                         nowMs);
   out->decision = Decision{};

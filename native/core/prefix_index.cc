@@ -95,48 +95,9 @@ PrefixIndex::Residency PrefixIndex::residencyOf(uint32_t index) const noexcept {
           slot.insertions.load(std::memory_order_relaxed), capacity * kInsertionUnit};
 }
 
-PrefixIndex::PairHits PrefixIndex::hits(const uint64_t* chain, uint32_t blocks, uint32_t first,
-                                        uint32_t second) const noexcept {
-  const Residency residencies[2] = {residencyOf(first), residencyOf(second)};
-  uint32_t held[2] = {0, 0};
-  bool isFresh[2] = {true, true};
-  uint32_t known = 0;  // depth up to which an instance must hold the chain to go on
-  uint32_t gap = 0;
-  for (uint32_t depth = 0; depth < blocks; ++depth) {
-    if (depth % kBatch == 0) prefetch(chain + depth, blocks - depth);
-    const Entry* entry = find(chain[depth]);
-    if (entry == nullptr) {
-      if (++gap > kGapMax) break;
-      continue;
-    }
-    gap = 0;
-    bool isHeld = false;
-    for (const std::atomic<uint64_t>& word : entry->holders) {
-      const uint64_t holder = word.load(std::memory_order_relaxed);
-      if (holder == 0) break;
-      const uint32_t slot = slotOf(holder);
-      if (slot != first && slot != second) continue;
-      const uint32_t which = slot == first ? 0 : 1;
-      const Residency& residency = residencies[which];
-      const uint64_t age = behind(holder, residency.inserted);
-      if (held[which] != known || generationOf(holder) != residency.generation ||
-          age >= residency.limit) {
-        continue;
-      }
-      held[which] = depth + 1;
-      isFresh[which] = isFresh[which] && age < residency.limit / kRenewalShare;
-      isHeld = true;
-    }
-    if (!isHeld) break;
-    known = depth + 1;
-  }
-  return {held[0], held[1], isFresh[0], isFresh[1]};
-}
-
-void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* out,
-                            uint32_t slots) const noexcept {
-  std::fill(out, out + slots, 0u);
-  uint32_t known = 0;  // depth up to which an instance must hold the chain to go on
+template <typename Holds>
+void PrefixIndex::walk(const uint64_t* chain, uint32_t blocks, Holds&& holds) const noexcept {
+  uint32_t known = 0;
   uint32_t gap = 0;
   for (uint32_t depth = 0; depth < blocks; ++depth) {
     if (depth % kBatch == 0) prefetch(chain + depth, blocks - depth);
@@ -150,15 +111,45 @@ void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* ou
     for (const std::atomic<uint64_t>& word : entry->holders) {
       const uint64_t holder = word.load(std::memory_order_relaxed);
       if (holder == 0) break;
-      const uint32_t slot = slotOf(holder);
-      if (slot >= slots || out[slot] != known) continue;
-      if (!isResident(holder, state_->slot(slot))) continue;
-      out[slot] = depth + 1;
-      isHeld = true;
+      if (holds(holder, depth, known)) isHeld = true;
     }
     if (!isHeld) return;
     known = depth + 1;
   }
+}
+
+PrefixIndex::PairHits PrefixIndex::hits(const uint64_t* chain, uint32_t blocks, uint32_t first,
+                                        uint32_t second) const noexcept {
+  const Residency residencies[2] = {residencyOf(first), residencyOf(second)};
+  uint32_t held[2] = {0, 0};
+  bool isFresh[2] = {true, true};
+  walk(chain, blocks, [&](uint64_t holder, uint32_t depth, uint32_t known) {
+    const uint32_t slot = slotOf(holder);
+    if (slot != first && slot != second) return false;
+    const uint32_t which = slot == first ? 0 : 1;
+    const Residency& residency = residencies[which];
+    const uint64_t age = behind(holder, residency.inserted);
+    if (held[which] != known || generationOf(holder) != residency.generation ||
+        age >= residency.limit) {
+      return false;
+    }
+    held[which] = depth + 1;
+    isFresh[which] = isFresh[which] && age < residency.limit / kRenewalShare;
+    return true;
+  });
+  return {held[0], held[1], isFresh[0], isFresh[1]};
+}
+
+void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* out,
+                            uint32_t slots) const noexcept {
+  std::fill(out, out + slots, 0u);
+  walk(chain, blocks, [&](uint64_t holder, uint32_t depth, uint32_t known) {
+    const uint32_t slot = slotOf(holder);
+    if (slot >= slots || out[slot] != known || !isResident(holder, state_->slot(slot)))
+      return false;
+    out[slot] = depth + 1;
+    return true;
+  });
 }
 
 // The entry of a block: its own, else a free one of its set, else the one used longest ago. Nullptr

@@ -65,6 +65,11 @@ class PrefixIndex {
   [[nodiscard]] uint64_t homeOf(uint64_t hash) const noexcept { return hash & mask_; }
   void prefetch(const uint64_t* chain, uint32_t blocks) const noexcept;
   [[nodiscard]] const Entry* find(uint64_t hash) const noexcept;
+  // Calls `holds(holder, depth, known)` with every holder of every block from the head on, as long
+  // as one of a block's holders answers true; `known` is the depth up to which it must hold
+  // already.
+  template <typename Holds>
+  void walk(const uint64_t* chain, uint32_t blocks, Holds&& holds) const noexcept;
   [[nodiscard]] Entry* findOrTake(uint64_t hash, uint64_t age) noexcept;
   [[nodiscard]] Entry* take(uint64_t home, uint64_t name, uint64_t age) noexcept;
   [[nodiscard]] bool isResident(uint64_t holder, const InstanceSlot& slot) const noexcept;

@@ -6,7 +6,7 @@ import { answerChat, sendJson } from '../support/e2e-engine.ts';
 import { eventually } from '../support/listen-client.ts';
 import { frontEnds } from '../support/listen-server.ts';
 import {
-  endingsOf,
+  endingsBecome,
   type RouterSetup,
   type RouterUnderTest,
   withRouter,
@@ -96,8 +96,7 @@ describe.each(frontEnds)('behind the front end $name', ({ name, missing }) => {
       await eventually(() => engines[0]!.stats().aborted === 1, 'the engine to stop');
       // The budget is 50 ms; the rest is for a test machine that is busy with other tests.
       expect(performance.now() - abortedAtMs).toBeLessThan(200);
-      await eventually(() => endingsOf(router).clientGone === 1, 'the ending');
-      expect(endingsOf(router)).toEqual({ clientGone: 1 });
+      await endingsBecome(router, { clientGone: 1 });
     });
   });
 
@@ -114,7 +113,7 @@ describe.each(frontEnds)('behind the front end $name', ({ name, missing }) => {
       controller.abort();
       await failed;
       await eventually(() => engines[0]!.stats().aborted === 1, 'the engine to stop');
-      await eventually(() => endingsOf(router).clientGone === 1, 'the ending');
+      await endingsBecome(router, { clientGone: 1 });
     });
   });
 

@@ -16,8 +16,8 @@ import {
   chat,
   chatPath,
   countersAreZero,
+  endingsBecome,
   endingsCount,
-  endingsOf,
   type RouterUnderTest,
   retriesOf,
   withRouter,
@@ -188,7 +188,7 @@ describe.each(frontEnds)('behind the front end $name', ({ name, missing }) => {
         const placed = Object.values(expected).reduce((sum, count) => sum + count, 0);
         await eventually(() => endingsCount(router) >= placed, 'every ending');
         await countersAreZero(router, urls.length);
-        expect(endingsOf(router)).toEqual(expected);
+        await endingsBecome(router, expected);
         const sent = urls.map((_url, slot) => router.state.total(slot, 'requestsTotal'));
         expect(sent.reduce((sum, count) => sum + count, 0)).toBe(placed + retriesOf(router));
         expect(router.stats.reduce((sum, one) => sum + one.counter('requests'), 0)).toBe(requests);

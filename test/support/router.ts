@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { EngineOptions } from '../../src/emulate/presets.ts';
@@ -117,6 +118,14 @@ export function endingsOf({ stats }: RunningRouter): Partial<Record<Ending, numb
     (ending) => [ending, stats.reduce((sum, thread) => sum + thread.ending(ending), 0)] as const,
   );
   return Object.fromEntries(counts.filter(([, count]) => count > 0));
+}
+
+/** An answer may have arrived a moment before its ending is counted: hence in a while. */
+export async function endingsBecome(
+  router: RunningRouter,
+  expected: Partial<Record<Ending, number>>,
+): Promise<void> {
+  await expect.poll(() => endingsOf(router), { timeout: 5_000, interval: 5 }).toEqual(expected);
 }
 
 export function endingsCount(router: RunningRouter): number {
