@@ -13,6 +13,7 @@
 #include "core/bare_scan.h"
 #include "core/fleet_state.h"
 #include "core/prompt.h"
+#include "core/usage.h"
 #include "core/xxh3.h"
 
 namespace dualmap {
@@ -117,6 +118,19 @@ Napi::Value bareScan(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(result >> 11));
 }
 
+// readUsage(answer, words): see UsageReader. The three counts of Usage go to `words`.
+Napi::Value readUsage(const Napi::CallbackInfo& info) {
+  static thread_local UsageReader reader;
+  const Bytes answer = bytesOf(info.Env(), info[0]);
+  Usage usage;
+  const bool isSaid = reader.read({answer.data, answer.length}, &usage);
+  auto* const words = reinterpret_cast<double*>(bytesOf(info.Env(), info[1]).data);
+  words[0] = usage.promptTokens;
+  words[1] = usage.completionTokens;
+  words[2] = usage.cachedTokens;
+  return Napi::Boolean::New(info.Env(), isSaid);
+}
+
 // exitNow(code): ends the process at once. A worker thread that unwinds with open uWebSockets.js
 // sockets would abort it instead.
 Napi::Value exitNow(const Napi::CallbackInfo& info) {
@@ -143,6 +157,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("identityOf", Napi::Function::New(env, identityOf));
   exports.Set("scanPrompt", Napi::Function::New(env, scanPrompt));
   exports.Set("bareScan", Napi::Function::New(env, bareScan));
+  exports.Set("readUsage", Napi::Function::New(env, readUsage));
   exports.Set("exitNow", Napi::Function::New(env, exitNow));
   registerCore(env, exports);
   registerUpstream(env, exports);

@@ -7,7 +7,13 @@ export interface Clock {
   nowMs(): number;
 }
 
-/** The process-wide monotonic clock. The same origin in every thread of the process. */
+/**
+ * `performance.now()` is much the cheapest clock, but each thread has an origin of its own: this is
+ * how far it lies behind that of `process.hrtime`, which the threads of a process share.
+ */
+const originMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+/** The process-wide monotonic clock. The same origin in every thread, to a few microseconds. */
 export const systemClock: Clock = {
-  nowMs: () => Number(process.hrtime.bigint()) / 1e6,
+  nowMs: () => originMs + performance.now(),
 };

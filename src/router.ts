@@ -7,10 +7,11 @@
  * request reserves is given back in `#servePlaced`, in one place, whatever the ending.
  */
 import { timingSafeEqual } from 'node:crypto';
+import { Attempt, type AttemptParts, type Flight, isHeldAgainst } from './attempt.ts';
 import type { Clock } from './clock.ts';
 import type { Core, PlacementView } from './core/native.ts';
-import { DenseSet, type DenseSetMember } from './dense-set.ts';
-import type { Upstream, UpstreamRequest } from './dispatch/upstream.ts';
+import { DenseSet } from './dense-set.ts';
+import type { Upstream } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
@@ -19,7 +20,7 @@ import type { Log } from './observe/log.ts';
 import { metricsType } from './observe/metrics-port.ts';
 import type { ThreadStats } from './observe/thread-stats.ts';
 import { isJson, isPlaced, modelOf, type PlacedRoute, placeFault } from './placing.ts';
-import { type Relay, type RelayHooks, type RelayOutcome, relayAnswer } from './stream/relay.ts';
+import { type RelayOutcome, relayAnswer } from './stream/relay.ts';
 import type { Ending, HeaderList } from './terms.ts';
 
 export interface RouterOptions {
@@ -47,35 +48,13 @@ export interface RouterParts {
   metrics(): Promise<string>;
 }
 
-/** The instance's status was a passing one: another instance may do better. */
-const statusesRetried = new Set([429, 500, 502, 503, 504]);
-/** Of those, the ones that speak against the instance and not against the request. */
-const statusesSuspect = new Set([502, 503, 504]);
-
-/** A placed request, whatever the number of its attempts. */
-interface Flight {
-  readonly exchange: Exchange;
-  readonly route: PlacedRoute;
-  readonly requestId: string;
-  readonly ticket: number;
-  /** When its last byte was read. */
-  readonly readMs: number;
-  readonly request: Omit<UpstreamRequest, 'origin'>;
-}
-
-/** A request that waits for its first token: what a dead instance or a deadline ends. */
-interface Attempt extends DenseSetMember {
-  readonly slot: number;
-  readonly deadlineMs: number;
-  readonly relay: Relay;
-}
-
 export class Router {
   readonly #options: RouterOptions;
   readonly #parts: RouterParts;
   readonly #apiKey: Buffer | null;
   readonly #logsRequests: boolean;
   readonly #waiting = new DenseSet<Attempt>();
+  readonly #attemptParts: AttemptParts;
   #urls: readonly string[] = [];
   #modelsJson = '{"object":"list","data":[]}';
   #inFlight = 0;
@@ -85,6 +64,7 @@ export class Router {
   constructor(options: RouterOptions, parts: RouterParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#attemptParts = { ...parts, waiting: this.#waiting };
     this.#logsRequests = parts.log.isLevelEnabled('debug');
     this.#apiKey = options.apiKey === null ? null : Buffer.from(`Bearer ${options.apiKey}`);
   }
@@ -127,7 +107,9 @@ export class Router {
       requestId,
       ticket: core.placement.ticket,
       readMs,
+      isBodyHeld: false,
       request: {
+        origin: '',
         method: exchange.method,
         path: exchange.query === '' ? exchange.path : `${exchange.path}?${exchange.query}`,
         headers: forwardedRequestHeaders(exchange.headers, requestId),
@@ -159,7 +141,7 @@ export class Router {
     while (true) {
       const attempt = this.#send(flight, mayRetryStatus);
       const outcome = await attempt.relay.outcome;
-      this.#waiting.delete(attempt);
+      attempt.ended(outcome);
       this.#countUsage(outcome);
       if (isHeldAgainst(outcome)) core.suspect(flight.ticket, clock.nowMs());
       if (outcome.kind !== 'failedBeforeFirstToken') return outcome.kind;
@@ -173,42 +155,15 @@ export class Router {
 
   /** One attempt at the instance that the core has just reserved. */
   #send(flight: Flight, mayRetryStatus: boolean): Attempt {
-    const { core, stats, clock } = this.#parts;
-    const { ticket, requestId, route, readMs } = flight;
-    const { chosen, ttftEstimateMs } = core.placement;
-    const sentMs = clock.nowMs();
-    const url = this.#urls[chosen]!;
-    const added = this.#addedHeaders(url, requestId, core.placement);
-    let isRefusal = false;
-    const hooks: RelayHooks = {
-      waitsForChoice: route === 'chat' || route === 'completion',
-      decideHead: (status) => {
-        if (mayRetryStatus && statusesRetried.has(status)) return 'retry';
-        isRefusal = statusesSuspect.has(status);
-        return 'relay';
-      },
-      // Asked when the head goes out. When it comes in is too soon: engines send it at once, and
-      // one that then fails before its first token would clear itself of suspicion each time.
-      answerHeaders: (status, headers) => {
-        stats.countStatus(status);
-        if (!isRefusal) core.answered(ticket);
-        return answerHeaders(headers, added);
-      },
-      onFirstToken: (isStreamed) => {
-        this.#waiting.delete(attempt);
-        if (isRefusal) return;
-        core.firstToken(ticket);
-        if (!isStreamed) return;
-        const nowMs = clock.nowMs();
-        stats.observe('ttft', (nowMs - readMs) / 1000);
-        stats.observe('estimateError', Math.abs(nowMs - sentMs - ttftEstimateMs) / 1000);
-      },
-    };
-    const upstream = this.#parts.upstreamFor(url);
-    const relay = relayAnswer(upstream, { ...flight.request, origin: url }, flight.exchange, hooks);
-    const deadlineMs = readMs + this.#options.firstTokenTimeoutMs;
-    const attempt: Attempt = { denseIndex: -1, slot: chosen, deadlineMs, relay };
+    const { placement } = this.#parts.core;
+    const url = this.#urls[placement.chosen]!;
+    const added = this.#addedHeaders(url, flight.requestId, placement);
+    const deadlineMs = flight.readMs + this.#options.firstTokenTimeoutMs;
+    const attempt = new Attempt(this.#attemptParts, flight, added, deadlineMs, mayRetryStatus);
     this.#waiting.add(attempt);
+    flight.request.origin = url;
+    const upstream = this.#parts.upstreamFor(url);
+    attempt.relay = relayAnswer(upstream, flight.request, flight.exchange, attempt);
     return attempt;
   }
 
@@ -329,29 +284,6 @@ export class Router {
   get inFlight(): number {
     return this.#inFlight;
   }
-}
-
-/** What speaks against the instance: a broken connection, and a status such as 503. */
-function isHeldAgainst(outcome: RelayOutcome): boolean {
-  switch (outcome.kind) {
-    case 'completed':
-      return statusesSuspect.has(outcome.status);
-    case 'failedBeforeFirstToken':
-      return outcome.fault !== null || statusesSuspect.has(outcome.status ?? 0);
-    case 'failedAfterFirstToken':
-      return true;
-    case 'clientGone':
-      return false;
-  }
-}
-
-function answerHeaders(headers: HeaderList, added: HeaderList): HeaderList {
-  const list: string[] = [];
-  for (let index = 0; index < headers.length; index += 2) {
-    const name = headers[index]!;
-    if (name !== 'x-request-id' && name !== 'date') list.push(name, headers[index + 1]!);
-  }
-  return list.concat(added);
 }
 
 function isSameSecret(given: string | undefined, expected: Buffer): boolean {

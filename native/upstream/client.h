@@ -100,6 +100,10 @@ class Client final : public OriginOwner {
   void connect(Connection& connection);
   void connectFailed(Connection& connection, int status);
   void carry(Connection& connection, Call& call);
+  void sendRequests();
+  [[nodiscard]] bool isUnsent(const Connection& connection) const {
+    return connection.poolHook.list == &unsent_;
+  }
   void readBytes(Connection& connection, const char* bytes, size_t count);
   void finish(Connection& connection, bool isReusable);
   void pool(Connection& connection);
@@ -112,7 +116,7 @@ class Client final : public OriginOwner {
   uv_loop_t* const loop_;
   const ClientOptions options_;
   ClientOwner& owner_;
-  // Runs after each poll: delivers.
+  // Runs after each poll: sends and delivers.
   uv_check_t check_{};
   uv_idle_t wake_{};
   uv_timer_t timer_{};
@@ -121,6 +125,8 @@ class Client final : public OriginOwner {
   std::vector<std::unique_ptr<Origin>> origins_;
   std::vector<std::unique_ptr<Call>> calls_;
   IntrusiveList<Connection, &Connection::allHook> connections_;
+  // They carry a call whose request waits for the end of the turn.
+  IntrusiveList<Connection, &Connection::poolHook> unsent_;
   uint32_t openHandles_ = 0;
   bool isExpiryDue_ = false;
   bool isClosing_ = false;

@@ -29,7 +29,8 @@ enum class FaultCode : int32_t {
 struct Event {
   EventKind kind;
   int32_t call;
-  // head: status; data: offset in the arena; fault: FaultCode
+  // head: status, plus headAfterBody if the whole request had left before; data: offset in the
+  // arena; fault: FaultCode
   int32_t first;
   // head: number of the field list, complemented if it is new; data: byte count; fault: uv error or
   // 0
@@ -38,6 +39,7 @@ struct Event {
   double bodyBytes;
 };
 static_assert(sizeof(Event) == 24);
+constexpr int32_t headAfterBody = 0x10000;
 
 class EventBatch {
  public:

@@ -6,13 +6,13 @@ void Outbox::wakeUp() {
   if (batch_.empty()) uv_idle_start(&wake_, [](uv_idle_t*) {});
 }
 
-void Outbox::head(int32_t call, const ResponseHead& head) {
+void Outbox::head(int32_t call, const ResponseHead& head, bool isBodySent) {
   bool isNew = false;
   const int32_t list = fieldCache_.find(head.fields, &isNew);
   if (isNew) newFields_.emplace_back(head.fields);
   wakeUp();
-  batch_.push({EventKind::head, call, head.status, isNew ? ~list : list,
-               static_cast<double>(head.bodyBytes)});
+  batch_.push({EventKind::head, call, head.status | (isBodySent ? headAfterBody : 0),
+               isNew ? ~list : list, static_cast<double>(head.bodyBytes)});
 }
 
 void Outbox::data(int32_t call, const char* bytes, size_t byteCount) {

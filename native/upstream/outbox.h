@@ -27,7 +27,8 @@ class Outbox {
   // heads.
   [[nodiscard]] const std::vector<std::string>& newFields() const { return newFields_; }
 
-  void head(int32_t call, const ResponseHead& head);
+  // `isBodySent`: nothing reads the request body any more.
+  void head(int32_t call, const ResponseHead& head, bool isBodySent);
   // The bytes lie in the read buffer.
   void data(int32_t call, const char* bytes, size_t byteCount);
   // The last event of a call: end, fault, or silence after its cancel.

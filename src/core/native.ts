@@ -144,6 +144,7 @@ interface Addon extends UpstreamAddon {
   identityOf(url: string): bigint;
   scanPrompt(body: Uint8Array, kind: number): NativeScan;
   bareScan(body: Uint8Array): number;
+  readUsage(answer: Uint8Array, words: Float64Array): boolean;
   exitNow(code: number): never;
   createCore(
     memory: Uint8Array,

@@ -180,7 +180,8 @@ class NativeUpstream implements Upstream {
     if (kind === eventKinds.data) {
       handler.onData(new Uint8Array(this.#arena, first, second));
     } else if (kind === eventKinds.head) {
-      handler.onHead(first, list, this.#doubles[event * eventDoubles + 2]!);
+      call.isBodyFree = (first & headAfterBody) !== 0;
+      handler.onHead(first & statusMask, list, this.#doubles[event * eventDoubles + 2]!);
     } else {
       call.end();
       if (kind === eventKinds.end) handler.onEnd();
@@ -202,10 +203,15 @@ class NativeUpstream implements Upstream {
 
 const noFields: HeaderList = Object.freeze([]);
 
+/** The first number of a head event: the status, and whether the request had left before it. */
+const statusMask = 0xffff;
+const headAfterBody = 0x10000;
+
 class NativeCall implements UpstreamCall {
   readonly handler: UpstreamHandler;
   /** -1 before it is in C++'s hands, and after its end. */
   number = -1;
+  isBodyFree = false;
   calls: (NativeCall | undefined)[] = [];
   /** Only held, until the end: see `#calls`. */
   body: Uint8Array | null;
@@ -238,6 +244,7 @@ class NativeCall implements UpstreamCall {
     this.calls[this.number] = undefined;
     this.number = -1;
     this.body = null;
+    this.isBodyFree = true;
   }
 
   /** The request cannot be sent at all; the handler hears of it once `send` has returned. */

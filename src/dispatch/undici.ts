@@ -128,6 +128,8 @@ class Call implements UpstreamCall, Dispatcher.DispatchHandler {
   /** How far the answer has come. Moves only forward. */
   #seen: 'nothing' | 'byte' | 'head' | 'body' = 'nothing';
   #status = 0;
+  /** Nobody can tell what of it lies in the queues of Node's sockets. */
+  readonly isBodyFree = false;
 
   constructor(
     limits: UpstreamOptions,

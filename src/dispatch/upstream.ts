@@ -56,6 +56,11 @@ export interface UpstreamHandler {
 }
 
 export interface UpstreamCall {
+  /**
+   * True as soon as nothing reads the request body any more. At the latest when the call has ended
+   * or was cancelled, by a client that can tell.
+   */
+  readonly isBodyFree: boolean;
   /** Stops reading from the instance; what was already read may still arrive. */
   pause(): void;
   resume(): void;

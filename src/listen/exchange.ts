@@ -34,6 +34,12 @@ export interface Exchange {
   readBody(bytesMax: number): Promise<Uint8Array>;
 
   /**
+   * Nobody reads or writes the body any more: its memory serves other requests. Without effect if
+   * there is none, or none left.
+   */
+  releaseBody(): void;
+
+  /**
    * Called once, when the client closes its connection before the answer is complete; not after
    * `end` nor after our own `destroy`. Replaces the former listener, as `onDrain` does.
    */
@@ -42,10 +48,11 @@ export interface Exchange {
   /**
    * Sets status and header fields; nothing is sent before the first `write` or `end`. `bodyBytes`
    * is the exact length of the answer body where it is known: the answer then carries
-   * `content-length`, otherwise it is chunked. Hop-by-hop fields, `content-length` and `date` must
-   * not be in `headers`.
+   * `content-length`, otherwise (-1) it is chunked. Hop-by-hop fields, `content-length` and `date`
+   * are left out of `headers`, and of `added`, which come after them: two lists, so that one which
+   * many answers share need not be copied.
    */
-  head(status: number, headers: HeaderList, bodyBytes?: number): void;
+  head(status: number, headers: HeaderList, bodyBytes?: number, added?: HeaderList): void;
 
   /**
    * Sends answer bytes; the chunk may be reused by the caller once this returns. Returns false when

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { HeaderList } from '../terms.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -67,7 +67,16 @@ const saneRequestId = /^[\w.:+/=@-]{1,128}$/;
  */
 export function requestIdOf(exchange: Pick<Exchange, 'header'>): string {
   const received = exchange.header('x-request-id');
-  return received !== undefined && saneRequestId.test(received) ? received : randomUUID();
+  return received !== undefined && saneRequestId.test(received) ? received : newRequestId();
+}
+
+/** Random once a thread, then counted: unique over threads, routers and restarts. */
+const requestIdStart = `${randomBytes(9).toString('hex')}-`;
+let requestIdCount = 0;
+
+export function newRequestId(): string {
+  requestIdCount += 1;
+  return requestIdStart + requestIdCount;
 }
 
 /** First value of a field by its lower-case name. */
@@ -121,7 +130,7 @@ export function answerHeaders(headers: HeaderList): HeaderList {
     const name = headers[index]!;
     const value = headers[index + 1]!;
     if (answerFieldsDropped.has(name)) continue;
-    if (forbidden.test(name) || forbidden.test(value)) {
+    if (!isFieldText(name) || !isFieldText(value)) {
       throw new Error(`header field ${JSON.stringify(name)} of an answer has a forbidden byte`);
     }
     list.push(name, value);
@@ -129,4 +138,29 @@ export function answerHeaders(headers: HeaderList): HeaderList {
   return list;
 }
 
-const forbidden = /[\0\r\n]|[^\0-\xff]/;
+/**
+ * The same as lines, `\r\nname: value` each. Lists that many answers share are read once: frozen
+ * ones, as `dispatch/native.ts` makes them of equal heads.
+ */
+export function answerHeaderLines(headers: HeaderList): string {
+  const known = linesKnown.get(headers);
+  if (known !== undefined) return known;
+  let lines = '';
+  const fields = answerHeaders(headers);
+  for (let index = 0; index < fields.length; index += 2) {
+    lines += `\r\n${fields[index]!}: ${fields[index + 1]!}`;
+  }
+  if (Object.isFrozen(headers)) linesKnown.set(headers, lines);
+  return lines;
+}
+
+const linesKnown = new WeakMap<HeaderList, string>();
+
+/** A loop, since it runs for each field of each answer, and beats a pattern on short text. */
+function isFieldText(text: string): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code === 0 || code === 10 || code === 13 || code > 0xff) return false;
+  }
+  return true;
+}

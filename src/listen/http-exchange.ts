@@ -30,6 +30,7 @@ export class HttpExchange implements ServedExchange {
   private goneListener: (() => void) | null = null;
 
   private bodyReadable = true;
+  private body: BodyBuffer | null = null;
   private rejectBody: ((error: RequestFault | ClientGone) => void) | null = null;
   private bodyTimer: NodeJS.Timeout | null = null;
 
@@ -78,6 +79,7 @@ export class HttpExchange implements ServedExchange {
     if (announcedBytes > bytesMax) return Promise.reject(bodyTooLarge(bytesMax));
     return new Promise((resolve, reject) => {
       const body = new BodyBuffer(announcedBytes, bytesMax);
+      this.body = body;
       this.rejectBody = reject;
       const { bodyTimeoutMs } = this;
       const timer = setTimeout(() => this.failBody(bodyTimeout(bodyTimeoutMs)), bodyTimeoutMs);
@@ -93,6 +95,11 @@ export class HttpExchange implements ServedExchange {
     });
   }
 
+  releaseBody(): void {
+    this.body?.release();
+    this.body = null;
+  }
+
   onGone(listener: () => void): void {
     if (this.gone) queueMicrotask(listener);
     else this.goneListener = listener;
@@ -105,11 +112,11 @@ export class HttpExchange implements ServedExchange {
     });
   }
 
-  head(status: number, headers: HeaderList, bodyBytes = -1): void {
+  head(status: number, headers: HeaderList, bodyBytes = -1, added: HeaderList = []): void {
     if (this.over || this.ended) return;
     if (this.headSent) throw new Error('head after the head was sent');
     this.status = status;
-    this.fields = headers;
+    this.fields = [...headers, ...added];
     this.bodyBytes = bodyBytes;
   }
 

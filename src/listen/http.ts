@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import {
   createServer,
   type IncomingMessage,
@@ -11,6 +10,7 @@ import { RequestFault } from '../errors.ts';
 import type { HeaderList } from '../terms.ts';
 import type { Listen, Listener } from './exchange.ts';
 import { portUnavailable, serve } from './front-end.ts';
+import { newRequestId } from './headers.ts';
 import { HttpExchange } from './http-exchange.ts';
 
 /**
@@ -82,7 +82,7 @@ function refusal(errorCode: string | undefined): string {
 }
 
 function rawFault(fault: RequestFault): string {
-  const fields = [...fault.headers(), 'x-request-id', randomUUID()];
+  const fields = [...fault.headers(), 'x-request-id', newRequestId()];
   return rawAnswer(fault.status, fields, fault.toJson());
 }
 

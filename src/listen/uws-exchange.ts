@@ -6,7 +6,7 @@ import type { HeaderList } from '../terms.ts';
 import { BodyBuffer, bodyTimeout, bodyTooLarge } from './body.ts';
 import { ClientGone } from './exchange.ts';
 import type { ServedExchange } from './front-end.ts';
-import { announcedBodyBytes, answerHeaders, headerOf } from './headers.ts';
+import { announcedBodyBytes, answerHeaderLines, headerOf } from './headers.ts';
 
 /**
  * One request on uWebSockets.js. Lives on the thread of its app. uWS's handle may not be touched
@@ -21,8 +21,7 @@ export class UwsExchange implements ServedExchange {
   gone = false;
 
   private readonly response: HttpResponse;
-  /** Exchanges whose body is on its way; the listener sweeps it. */
-  /** Its place among the exchanges whose bodies are on their way. */
+  /** Its place among the exchanges whose bodies are on their way; the listener sweeps them. */
   denseIndex = -1;
   private readonly receiving: DenseSet<UwsExchange>;
   private over = false;
@@ -32,11 +31,13 @@ export class UwsExchange implements ServedExchange {
   private drainListener: (() => void) | null = null;
 
   private bodyReadable = true;
+  private body: BodyBuffer | null = null;
   private rejectBody: ((error: RequestFault | ClientGone) => void) | null = null;
   private stalledMs = 0;
 
   private status = 0;
-  private fields: HeaderList = [];
+  private fields: HeaderList = noFields;
+  private added: HeaderList = noFields;
   /** -1: unknown, so the answer is chunked. */
   private bodyBytes = -1;
   private headSent = false;
@@ -47,7 +48,7 @@ export class UwsExchange implements ServedExchange {
   private slow = false;
   private watched = false;
   /** Bytes that uWS has not taken; ours. */
-  private queue: Uint8Array[] = [];
+  private queue: Uint8Array[] = noQueue;
 
   constructor(response: HttpResponse, request: HttpRequest, receiving: DenseSet<UwsExchange>) {
     response.onAborted(() => this.aborted());
@@ -90,6 +91,7 @@ export class UwsExchange implements ServedExchange {
     if (announcedBytes > bytesMax) return Promise.reject(bodyTooLarge(bytesMax));
     return new Promise((resolve, reject) => {
       const body = new BodyBuffer(announcedBytes, bytesMax);
+      this.body = body;
       this.rejectBody = reject;
       this.receiving.add(this);
       this.response.onData((piece, isLast) => {
@@ -120,6 +122,11 @@ export class UwsExchange implements ServedExchange {
     }
   }
 
+  releaseBody(): void {
+    this.body?.release();
+    this.body = null;
+  }
+
   onGone(listener: () => void): void {
     if (this.gone) queueMicrotask(listener);
     else this.goneListener = listener;
@@ -129,11 +136,12 @@ export class UwsExchange implements ServedExchange {
     this.drainListener = listener;
   }
 
-  head(status: number, headers: HeaderList, bodyBytes = -1): void {
+  head(status: number, headers: HeaderList, bodyBytes = -1, added = noFields): void {
     if (this.over || this.ended) return;
     if (this.headSent) throw new Error('head after the head was sent');
     this.status = status;
     this.fields = headers;
+    this.added = added;
     this.bodyBytes = bodyBytes;
   }
 
@@ -217,6 +225,7 @@ export class UwsExchange implements ServedExchange {
     }
     if (rest === null) return !this.slow;
     // Not `slice`: on a Buffer it copies nothing.
+    if (this.queue === noQueue) this.queue = [];
     this.queue.push(new Uint8Array(rest));
     return false;
   }
@@ -311,10 +320,7 @@ export class UwsExchange implements ServedExchange {
     if (this.status === 0) throw new Error('an answer without a head');
     this.headSent = true;
     let text = `${this.status} ${STATUS_CODES[this.status] ?? ''}`;
-    const fields = answerHeaders(this.fields);
-    for (let index = 0; index < fields.length; index += 2) {
-      text += `\r\n${fields[index]!}: ${fields[index + 1]!}`;
-    }
+    text += answerHeaderLines(this.fields) + answerHeaderLines(this.added);
     // uWS never completes `endWithoutBody(length)`, so the length of a HEAD is a field like others.
     if (this.method === 'HEAD' && this.bodyBytes >= 0) {
       text += `\r\ncontent-length: ${this.bodyBytes}`;
@@ -325,7 +331,7 @@ export class UwsExchange implements ServedExchange {
   private aborted(): void {
     if (this.over) return;
     this.release();
-    this.queue = [];
+    this.queue = noQueue;
     this.failBody(new ClientGone());
     if (this.ended) return;
     this.gone = true;
@@ -337,6 +343,7 @@ export class UwsExchange implements ServedExchange {
     if (reject === null) return;
     this.rejectBody = null;
     this.receiving.delete(this);
+    this.releaseBody();
     reject(error);
   }
 
@@ -346,6 +353,10 @@ export class UwsExchange implements ServedExchange {
     this.receiving.delete(this);
   }
 }
+
+/** Most answers never have one of their own. Stays empty. */
+const noQueue: Uint8Array[] = [];
+const noFields: HeaderList = Object.freeze([]);
 
 let collected: string[] = [];
 // Names are ASCII: uWS takes a request with another name for incomplete.

@@ -1,3 +1,4 @@
+import { readUsage, type Usage } from '../core/usage.ts';
 import type {
   Upstream,
   UpstreamCall,
@@ -8,7 +9,7 @@ import { RequestFault, type UpstreamFault } from '../errors.ts';
 import type { Exchange } from '../listen/exchange.ts';
 import type { HeaderList } from '../terms.ts';
 import { FirstToken } from './first-token.ts';
-import { type Usage, UsageTail, usageOf } from './usage.ts';
+import { UsageTail } from './usage.ts';
 
 /**
  * Copies one instance's answer to one client, unchanged, with back-pressure both ways, and says how
@@ -25,8 +26,10 @@ export interface RelayHooks {
   readonly waitsForChoice: boolean;
   /** Asked once for the final head. `retry`: the call is cancelled and nothing is relayed. */
   decideHead(status: number, headers: HeaderList): 'relay' | 'retry';
-  /** What the client gets instead of the instance's fields: ours added, `date` removed. */
+  /** Asked when the head goes to the client: what it gets of the instance's fields. */
   answerHeaders(status: number, headers: HeaderList): HeaderList;
+  /** What it gets after them. */
+  readonly addedHeaders: HeaderList;
   /**
    * Called at most once, when the first token (`streamed`) or the first body byte has been written.
    * Not called for an answer without a body, nor for one that begins with an error event.
@@ -57,6 +60,8 @@ export interface Relay {
    * the outcome it does nothing.
    */
   abort(fault: UpstreamFault): void;
+  /** See `UpstreamCall`. */
+  readonly isBodyFree: boolean;
 }
 
 /** Sends `request` and relays its answer to `exchange`, whose `onGone` and `onDrain` it takes over. */
@@ -73,14 +78,15 @@ class AnswerRelay implements Relay, UpstreamHandler {
   readonly outcome: Promise<RelayOutcome>;
   readonly #exchange: Exchange;
   readonly #hooks: RelayHooks;
-  readonly #usage = new UsageTail();
+  /** Of an answer that comes in pieces. */
+  #usageTail: UsageTail | null = null;
   #usageOfWhole: Usage | null = null;
   /** `null` only if the client had gone before anything was sent. */
   readonly #call: UpstreamCall | null;
   #resolve: (outcome: RelayOutcome) => void = () => undefined;
   #phase: 'beforeHead' | 'holding' | 'relaying' | 'done' = 'beforeHead';
   #status = 0;
-  #headers: HeaderList = [];
+  #headers: HeaderList = noFields;
   #bodyBytes = -1;
   #isEventStream = false;
   #detector: FirstToken | null = null;
@@ -104,6 +110,10 @@ class AnswerRelay implements Relay, UpstreamHandler {
     }
     exchange.onGone(() => this.#onGone());
     this.#call = upstream.send(request, this);
+  }
+
+  get isBodyFree(): boolean {
+    return this.#call === null || this.#call.isBodyFree;
   }
 
   abort(fault: UpstreamFault): void {
@@ -154,7 +164,7 @@ class AnswerRelay implements Relay, UpstreamHandler {
   onEnd(): void {
     if (this.#phase === 'holding' && !this.#begin(this.#detector?.held ?? nothing)) return;
     if (!this.#isSent) this.#exchange.end();
-    const usage = this.#isSent ? this.#usageOfWhole : this.#usage.read();
+    const usage = this.#isSent ? this.#usageOfWhole : (this.#usageTail?.read() ?? null);
     this.#finish({ kind: 'completed', status: this.#status, usage });
   }
 
@@ -184,24 +194,28 @@ class AnswerRelay implements Relay, UpstreamHandler {
    */
   #begin(bytes: Uint8Array): boolean {
     this.#phase = 'relaying';
-    const exchange = this.#exchange;
-    exchange.onDrain(() => this.#onDrain());
-    exchange.cork(() => {
-      const headers = this.#hooks.answerHeaders(this.#status, this.#headers);
-      exchange.head(this.#status, headers, this.#bodyBytes < 0 ? undefined : this.#bodyBytes);
-      if (bytes.byteLength === this.#bodyBytes) {
-        this.#isSent = true;
-        this.#usageOfWhole = usageOf(bytes);
-        exchange.end(bytes);
-      } else if (bytes.byteLength > 0) {
-        this.#write(bytes);
-      }
-    });
+    if (this.#isInTurn) this.#sendFirst(bytes);
+    else this.#exchange.cork(() => this.#sendFirst(bytes));
     return !this.#exchange.gone;
   }
 
+  #sendFirst(bytes: Uint8Array): void {
+    const exchange = this.#exchange;
+    const headers = this.#hooks.answerHeaders(this.#status, this.#headers);
+    exchange.head(this.#status, headers, this.#bodyBytes, this.#hooks.addedHeaders);
+    if (bytes.byteLength === this.#bodyBytes) {
+      this.#isSent = true;
+      this.#usageOfWhole = readUsage(bytes);
+      exchange.end(bytes);
+    } else {
+      exchange.onDrain(() => this.#onDrain());
+      if (bytes.byteLength > 0) this.#write(bytes);
+    }
+  }
+
   #write(chunk: Uint8Array): void {
-    this.#usage.push(chunk);
+    this.#usageTail ??= new UsageTail();
+    this.#usageTail.push(chunk);
     if (this.#exchange.write(chunk) || this.#paused) return;
     this.#paused = true;
     this.#call?.pause();
@@ -229,12 +243,13 @@ class AnswerRelay implements Relay, UpstreamHandler {
   #finish(outcome: RelayOutcome): void {
     this.#phase = 'done';
     this.#detector = null;
-    this.#usage.clear();
+    this.#usageTail?.clear();
     this.#resolve(outcome);
   }
 }
 
 const nothing = new Uint8Array(0);
+const noFields: HeaderList = [];
 
 function isEventStream(headers: HeaderList): boolean {
   return fieldOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') ?? false;

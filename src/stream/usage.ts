@@ -1,21 +1,9 @@
-/**
- * Reads what an answer says of its tokens, `usage`, from its last bytes. Costs one small copy per
- * chunk and is parsed once at the end; whatever cannot be read is `null` and never fails a request.
- * One reader per answer, on the thread that relays it.
- */
-export interface Usage {
-  readonly promptTokens: number;
-  /** 0 for embeddings, which have none. */
-  readonly completionTokens: number;
-  /** `null` if the instance does not report it (an option of vLLM and SGLang, off by default). */
-  readonly cachedTokens: number | null;
-}
+import { readUsage, type Usage, usageTailBytes } from '../core/usage.ts';
 
 /**
- * Behind `usage` come a few short fields and `[DONE]`. The usage object itself is 100 to 500 bytes
- * with all details; both ends fit with room, and 8,000 streams hold 32 MB.
+ * Keeps the last bytes of a streamed answer, where it says what it used. Costs one small copy per
+ * chunk and is read once, at the end. One per answer, on the thread that relays it.
  */
-const tailBytesMax = 4_096;
 
 /** Rings of ended answers, for the next ones: one allocated per answer would keep the collector busy. */
 const spareRings: Buffer[] = [];
@@ -28,15 +16,15 @@ export class UsageTail {
   #wrapped = false;
 
   push(chunk: Uint8Array): void {
-    this.#ring ??= spareRings.pop() ?? Buffer.allocUnsafeSlow(tailBytesMax);
+    this.#ring ??= spareRings.pop() ?? Buffer.allocUnsafeSlow(usageTailBytes);
     const { byteLength } = chunk;
-    if (byteLength >= tailBytesMax) {
-      this.#ring.set(chunk.subarray(byteLength - tailBytesMax));
+    if (byteLength >= usageTailBytes) {
+      this.#ring.set(chunk.subarray(byteLength - usageTailBytes));
       this.#next = 0;
       this.#wrapped = true;
       return;
     }
-    const room = tailBytesMax - this.#next;
+    const room = usageTailBytes - this.#next;
     if (byteLength < room) {
       this.#ring.set(chunk, this.#next);
       this.#next += byteLength;
@@ -48,11 +36,14 @@ export class UsageTail {
     this.#wrapped = true;
   }
 
-  /** The last usage object within the last bytes, or `null`. */
+  /** See `readUsage`. */
   read(): Usage | null {
     if (this.#ring === null) return null;
-    const newest = this.#ring.toString('latin1', 0, this.#next);
-    return readUsage(this.#wrapped ? this.#ring.toString('latin1', this.#next) + newest : newest);
+    if (!this.#wrapped) return readUsage(this.#ring.subarray(0, this.#next));
+    const tail = Buffer.allocUnsafe(usageTailBytes);
+    this.#ring.copy(tail, 0, this.#next);
+    this.#ring.copy(tail, usageTailBytes - this.#next, 0, this.#next);
+    return readUsage(tail);
   }
 
   /** Forgets everything; its memory goes to the next answer. */
@@ -62,71 +53,4 @@ export class UsageTail {
     this.#next = 0;
     this.#wrapped = false;
   }
-}
-
-/** The last usage object of an answer that is there as a whole, or `null`. */
-export function usageOf(answer: Uint8Array): Usage | null {
-  const from = Math.max(0, answer.byteLength - tailBytesMax);
-  const tail = Buffer.from(answer.buffer, answer.byteOffset + from, answer.byteLength - from);
-  return readUsage(tail.toString('latin1'));
-}
-
-/**
- * `"usage"` with bare quotes is never inside a JSON string, where they are escaped, so what a model
- * wrote cannot be taken for it. The last one followed by an object wins (others are `null`).
- */
-function readUsage(text: string): Usage | null {
-  let from = text.length;
-  while (from >= 0) {
-    const at = text.lastIndexOf('"usage"', from);
-    if (at < 0) return null;
-    const start = /^"usage"\s{0,64}:\s{0,64}\{/.exec(text.slice(at, at + 160));
-    if (start !== null) return toUsage(cutObject(text, at + start[0].length - 1));
-    from = at - 1;
-  }
-  return null;
-}
-
-/** The text of the object that begins at `start`; empty if it does not end. */
-function cutObject(text: string, start: number): string {
-  let depth = 0;
-  let inString = false;
-  for (let index = start; index < text.length; index += 1) {
-    const char = text[index];
-    if (inString) {
-      if (char === '\\') index += 1;
-      else if (char === '"') inString = false;
-    } else if (char === '"') inString = true;
-    else if (char === '{') depth += 1;
-    else if (char === '}') depth -= 1;
-    if (depth === 0) return text.slice(start, index + 1);
-  }
-  return '';
-}
-
-interface UsageJson {
-  prompt_tokens?: unknown;
-  completion_tokens?: unknown;
-  prompt_tokens_details?: { cached_tokens?: unknown } | null;
-}
-
-function toUsage(text: string): Usage | null {
-  let usage: UsageJson;
-  try {
-    usage = JSON.parse(text) as UsageJson;
-  } catch {
-    // Cut off or no JSON: the answer is the engine's, what it says of itself is only observed.
-    return null;
-  }
-  const promptTokens = toCount(usage.prompt_tokens);
-  if (promptTokens === null) return null;
-  return {
-    promptTokens,
-    completionTokens: toCount(usage.completion_tokens) ?? 0,
-    cachedTokens: toCount(usage.prompt_tokens_details?.cached_tokens),
-  };
-}
-
-function toCount(value: unknown): number | null {
-  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null;
 }

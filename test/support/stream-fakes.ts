@@ -30,14 +30,17 @@ export class FakeExchange implements Exchange {
   readBody(): Promise<Uint8Array> {
     return Promise.reject(new Error('not the relay that reads it'));
   }
+  releaseBody(): void {
+    this.log.push('releaseBody');
+  }
   onGone(listener: () => void): void {
     this.goneListener = listener;
   }
   onDrain(listener: () => void): void {
     this.drainListener = listener;
   }
-  head(status: number, headers: HeaderList, bodyBytes?: number): void {
-    this.log.push(`head ${status} ${headers.join(' ')} ${bodyBytes}`);
+  head(status: number, headers: HeaderList, bodyBytes = -1, added: HeaderList = []): void {
+    this.log.push(`head ${status} ${[...headers, ...added].join(' ')} ${bodyBytes}`);
   }
   write(chunk: Uint8Array): boolean {
     this.log.push('write');
@@ -69,6 +72,7 @@ export class FakeUpstream implements Upstream {
     this.log.push('send');
     this.handler = handler;
     return {
+      isBodyFree: true,
       pause: () => this.log.push('pause'),
       resume: () => this.log.push('resume'),
       cancel: () => this.log.push('cancel'),
@@ -95,6 +99,7 @@ export function begin(change: Partial<RelayHooks> = {}, exchange = new FakeExcha
     waitsForChoice: true,
     decideHead: () => 'relay',
     answerHeaders: (status, headers) => [...headers, 'x-status', String(status)],
+    addedHeaders: ['x-added', '1'],
     onFirstToken: (streamed) => firstTokens.push(`${streamed} after ${exchange.sent.length}`),
     ...change,
   };

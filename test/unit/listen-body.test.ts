@@ -49,10 +49,10 @@ describe('BodyBuffer', () => {
     expect(body.take().buffer.byteLength).toBeLessThan(1_100_000);
   });
 
-  it('reserves a body of up to 1 MiB once, at its size', () => {
+  it('reserves a body of up to 1 MiB once, at the next power of two', () => {
     const body = new BodyBuffer(400_000, 8_000_000);
     for (const piece of cut(patterned(400_000), [65_536])) body.append(piece);
-    expect(body.take().buffer.byteLength).toBe(400_000 + bodyPadding);
+    expect(body.take().buffer.byteLength).toBe(2 ** 19);
   });
 
   it('copies a body that grows a bounded number of times', () => {
@@ -64,5 +64,36 @@ describe('BodyBuffer', () => {
       buffers.add(body.take().buffer);
     }
     expect(buffers.size).toBeLessThanOrEqual(10);
+  });
+
+  it('gives its memory to the next body of about its size, and only when it was released', () => {
+    const taken = (bytes: number) => {
+      const body = new BodyBuffer(bytes, bytes);
+      body.append(patterned(bytes));
+      return { body, memory: body.take().buffer };
+    };
+    const first = taken(5_000);
+    expect(taken(5_000).memory).not.toBe(first.memory);
+    first.body.release();
+    first.body.release();
+    expect(taken(5_000 + 2 * bodyPadding).memory).toBe(first.memory);
+    expect(taken(5_000).memory).not.toBe(first.memory);
+    const large = taken(3_000_000);
+    large.body.release();
+    expect(taken(3_000_000).memory).not.toBe(large.memory);
+  });
+
+  it('hands out no byte of the body before it, padding included', () => {
+    const before = new BodyBuffer(900, 900);
+    before.append(patterned(900).fill(0xff));
+    const { buffer } = before.take();
+    before.release();
+    const body = new BodyBuffer(10, 10);
+    body.append(patterned(10));
+    const bytes = body.take();
+    expect(bytes.buffer).toBe(buffer);
+    expect([...bytes]).toEqual([...patterned(10)]);
+    const behind = new Uint8Array(bytes.buffer, bytes.byteOffset + 10, bodyPadding);
+    expect(behind.every((byte) => byte === 0)).toBe(true);
   });
 });

@@ -92,7 +92,7 @@ describe('requestIdOf', () => {
   it.each([undefined, '', 'a b', 'a'.repeat(129), 'a\nb', 'a"b', 'é', '<x>', 'a\n'])(
     'replaces %j',
     (id) => {
-      expect(idOf(id)).toMatch(/^[0-9a-f-]{36}$/);
+      expect(idOf(id)).toMatch(/^[0-9a-f]{18}-\d+$/);
     },
   );
 

@@ -145,6 +145,32 @@ describe('connections', () => {
     expect(server.connections).toHaveLength(2);
   });
 
+  test('tells when nothing reads the request body any more', async () => {
+    const { server, upstream } = harness;
+    const freeAtHead: boolean[] = [];
+    const send = (body: Uint8Array) => {
+      const recorder = record();
+      const call = upstream.send(request({ body }), recorder);
+      recorder.headListener = () => freeAtHead.push(call.isBodyFree);
+      expect(call.isBodyFree).toBe(false);
+      return { call, recorder };
+    };
+    server.reads = false;
+    const early = send(Buffer.alloc(16_000_000));
+    await eventually(() => server.connections.length === 1, 'connection');
+    await server.connections[0]!.send(answerOk);
+    await early.recorder.ended;
+    server.reads = true;
+    server.answer = reply(answerOk);
+    const whole = send(Buffer.alloc(10));
+    await whole.recorder.ended;
+    expect(freeAtHead).toEqual([false, true]);
+    expect([whole.call.isBodyFree, early.call.isBodyFree]).toEqual([true, true]);
+    const cancelled = send(Buffer.alloc(16_000_000));
+    cancelled.call.cancel();
+    expect(cancelled.call.isBodyFree).toBe(true);
+  });
+
   test('an instance that refuses the rest of a request still has its answer read', async () => {
     const { server, upstream } = harness;
     server.reads = false;
@@ -181,8 +207,13 @@ describe('connections', () => {
       const warm = await askOf(impatient, { origin });
       if (warm.fault === null) break;
     }
-    impatient.send(request({ origin }), recorder);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+    // A request is written at the end of the turn in which it was sent.
+    setImmediate(() => {
+      const busyUntilMs = performance.now() + 3;
+      setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250), 1);
+      impatient.send(request({ origin }), recorder);
+      while (performance.now() < busyUntilMs);
+    });
     await recorder.ended;
     expect([recorder.status, recorder.fault]).toEqual([200, null]);
     await impatient.close();

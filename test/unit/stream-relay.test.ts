@@ -10,7 +10,8 @@ const choice = 'data: {"choices":[{"delta":{}}]}\n\n';
 const usage = 'data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":2}}\n\n';
 const done = 'data: [DONE]\n\n';
 const fault = new UpstreamFault('reset', 'closed');
-const head = (headers: HeaderList) => `head 200 ${[...headers, 'x-status', '200'].join(' ')}`;
+const head = (headers: HeaderList) =>
+  `head 200 ${[...headers, 'x-status', '200', 'x-added', '1'].join(' ')}`;
 
 describe('relay of a stream', () => {
   test('holds head and events until the first token, then passes each chunk on', async () => {
@@ -21,7 +22,7 @@ describe('relay of a stream', () => {
     expect([play.exchange.log, play.firstTokens]).toEqual([[], []]);
     play.data(choice.slice(9));
     const held = `: ping\n\n${choice}`;
-    expect(play.exchange.log).toEqual([`${head(stream)} undefined`, 'write']);
+    expect(play.exchange.log).toEqual([`${head(stream)} -1`, 'write']);
     expect(play.firstTokens).toEqual([`true after ${held.length}`]);
     play.data('da');
     play.data(usage.slice(2));
@@ -44,7 +45,7 @@ describe('relay of a stream', () => {
     play.upstream.handler.onHead(200, stream, -1);
     play.data('data: {"error":{"message":"no"}}\n\n');
     play.upstream.handler.onEnd();
-    expect(play.exchange.log).toEqual([`${head(stream)} undefined`, 'write', 'end']);
+    expect(play.exchange.log).toEqual([`${head(stream)} -1`, 'write', 'end']);
     expect(play.firstTokens).toEqual([]);
     expect((await play.outcome).kind).toBe('completed');
   });
@@ -103,14 +104,14 @@ describe('relay of a unary answer', () => {
   });
 
   test.each([
-    [204, -1, 'undefined'],
+    [204, -1, '-1'],
     [200, 0, '0'],
   ])('without a body: %i', async (status, bodyBytes, given) => {
     const play = begin();
     play.upstream.handler.onHead(status, [], bodyBytes);
     expect(play.exchange.log).toEqual([]);
     play.upstream.handler.onEnd();
-    expect(play.exchange.log[0]).toBe(`head ${status} x-status ${status} ${given}`);
+    expect(play.exchange.log[0]).toBe(`head ${status} x-status ${status} x-added 1 ${given}`);
     expect(play.exchange.log.slice(1)).toEqual(['end']);
     expect(await play.outcome).toEqual({ kind: 'completed', status, usage: null });
     expect(play.firstTokens).toEqual([]);
