@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 /**
  * Time as a value. Everything that waits or measures takes a `Clock`, so that tests crank it by
  * hand.

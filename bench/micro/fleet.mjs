@@ -27,8 +27,8 @@ export function createFleet(instances, threadsMax = 1) {
     instancesMax: instances <= 256 ? 256 : 4096,
     threadsMax,
     ringPointsMax: instances * 320,
-    // With fewer, a set that overflows now and then cuts chains short, and a probe ends early.
-    indexBlocks: indexedBlocks * 4,
+    // As many as it is made for, as by default.
+    indexBlocks: indexedBlocks,
     hotnessRequestsMax: Math.max(1024, instances * 32),
   });
   const state = new FleetState(memory, instances);

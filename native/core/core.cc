@@ -90,6 +90,7 @@ PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out
 
 PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowMs,
                          Placement* out) noexcept {
+  if (request.usesPrefixCache) index_.expect(request.chain, request.blocks);
   const Rings::Reading rings(rings_);
   const uint32_t group = rings.groupOf(model);
   if (group == kNone) return unserved(rings);

@@ -17,9 +17,12 @@ constexpr uint32_t slotOf(uint64_t holder) noexcept { return static_cast<uint32_
 constexpr uint32_t generationOf(uint64_t holder) noexcept {
   return static_cast<uint32_t>((holder >> kStampBits) & kGenerationMask);
 }
+// All of a holder but its stamp.
+constexpr uint64_t whoOf(uint32_t slot, uint32_t generation) noexcept {
+  return (uint64_t{slot} << 10) | (generation & kGenerationMask);
+}
 constexpr uint64_t holderOf(uint32_t slot, uint32_t generation, uint64_t stamp) noexcept {
-  return (uint64_t{slot} << 50) | ((generation & kGenerationMask) << kStampBits) |
-         (stamp & kStampMask);
+  return (whoOf(slot, generation) << kStampBits) | (stamp & kStampMask);
 }
 
 // tag: [upper 48 bits of the hash][coarse time of last use:16]; the entry is chosen by lower bits.
@@ -60,14 +63,6 @@ PrefixIndex::PrefixIndex(const FleetState& state) noexcept
       entries_(reinterpret_cast<Entry*>(state.index())),
       mask_(state.header().indexSets * kWays - 1) {}
 
-// Memory is what a probe costs: the lines of a whole batch of blocks are under way at the same
-// time.
-void PrefixIndex::prefetch(const uint64_t* chain, uint32_t blocks) const noexcept {
-  for (uint32_t i = 0; i < std::min(blocks, kBatch); ++i) {
-    __builtin_prefetch(&entries_[homeOf(chain[i])], 1);
-  }
-}
-
 const PrefixIndex::Entry* PrefixIndex::find(uint64_t hash) const noexcept {
   const uint64_t home = homeOf(hash);
   const uint64_t name = nameOf(hash);
@@ -87,21 +82,51 @@ bool PrefixIndex::isResident(uint64_t holder, const InstanceSlot& slot) const no
   return behind(holder, inserted) < capacity * kInsertionUnit;
 }
 
-PrefixIndex::Residency PrefixIndex::residencyOf(uint32_t index) const noexcept {
-  if (index == kNone) return {index, 0, 0, 0};
-  const InstanceSlot& slot = state_->slot(index);
-  const uint64_t capacity = slot.capacityBlocks.load(std::memory_order_relaxed);
-  return {index, slot.generation.load(std::memory_order_relaxed),
-          slot.insertions.load(std::memory_order_relaxed), capacity * kInsertionUnit};
-}
+// The leading blocks of one instance. What decides on their residency is read once for a chain.
+class PrefixIndex::Depth {
+ public:
+  Depth(const FleetState& state, uint32_t index) noexcept {
+    if (index == kNone) return;
+    const InstanceSlot& slot = state.slot(index);
+    who_ = whoOf(index, slot.generation.load(std::memory_order_relaxed));
+    inserted_ = slot.insertions.load(std::memory_order_relaxed);
+    limit_ = slot.capacityBlocks.load(std::memory_order_relaxed) * kInsertionUnit;
+  }
+
+  // Whether this holder of the block at `depth` is the instance, and holds the chain so far.
+  bool extend(uint64_t holder, uint32_t depth, uint32_t known) noexcept {
+    const uint64_t age = behind(holder, inserted_);
+    if (holder >> kStampBits != who_ || held_ != known || age >= limit_) return false;
+    held_ = depth + 1;
+    oldest_ = std::max(oldest_, age);
+    return true;
+  }
+
+  [[nodiscard]] uint32_t held() const noexcept { return held_; }
+  [[nodiscard]] bool isFresh() const noexcept {
+    return held_ == 0 || oldest_ < limit_ / kRenewalShare;
+  }
+
+ private:
+  uint64_t who_ = UINT64_MAX;  // no holder's
+  uint64_t inserted_ = 0;
+  uint64_t limit_ = 0;
+  uint64_t oldest_ = 0;
+  uint32_t held_ = 0;
+};
 
 template <typename Holds>
 void PrefixIndex::walk(const uint64_t* chain, uint32_t blocks, Holds&& holds) const noexcept {
+  // A copy, whose members stay in registers.
+  const PrefixIndex index = *this;
   uint32_t known = 0;
   uint32_t gap = 0;
   for (uint32_t depth = 0; depth < blocks; ++depth) {
-    if (depth % kBatch == 0) prefetch(chain + depth, blocks - depth);
-    const Entry* entry = find(chain[depth]);
+    const uint32_t next = depth + kBatch;
+    if (depth % kBatch == 0 && next < blocks) {
+      index.prefetch<Access::read>(chain + next, blocks - next);
+    }
+    const Entry* entry = index.find(chain[depth]);
     if (entry == nullptr) {
       if (++gap > kGapMax) return;
       continue;
@@ -111,7 +136,7 @@ void PrefixIndex::walk(const uint64_t* chain, uint32_t blocks, Holds&& holds) co
     for (const std::atomic<uint64_t>& word : entry->holders) {
       const uint64_t holder = word.load(std::memory_order_relaxed);
       if (holder == 0) break;
-      if (holds(holder, depth, known)) isHeld = true;
+      isHeld |= holds(holder, depth, known);
     }
     if (!isHeld) return;
     known = depth + 1;
@@ -120,24 +145,12 @@ void PrefixIndex::walk(const uint64_t* chain, uint32_t blocks, Holds&& holds) co
 
 PrefixIndex::PairHits PrefixIndex::hits(const uint64_t* chain, uint32_t blocks, uint32_t first,
                                         uint32_t second) const noexcept {
-  const Residency residencies[2] = {residencyOf(first), residencyOf(second)};
-  uint32_t held[2] = {0, 0};
-  bool isFresh[2] = {true, true};
+  Depth one(*state_, first);
+  Depth two(*state_, second);
   walk(chain, blocks, [&](uint64_t holder, uint32_t depth, uint32_t known) {
-    const uint32_t slot = slotOf(holder);
-    if (slot != first && slot != second) return false;
-    const uint32_t which = slot == first ? 0 : 1;
-    const Residency& residency = residencies[which];
-    const uint64_t age = behind(holder, residency.inserted);
-    if (held[which] != known || generationOf(holder) != residency.generation ||
-        age >= residency.limit) {
-      return false;
-    }
-    held[which] = depth + 1;
-    isFresh[which] = isFresh[which] && age < residency.limit / kRenewalShare;
-    return true;
+    return one.extend(holder, depth, known) || two.extend(holder, depth, known);
   });
-  return {held[0], held[1], isFresh[0], isFresh[1]};
+  return {one.held(), two.held(), one.isFresh(), two.isFresh()};
 }
 
 void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* out,
@@ -227,7 +240,7 @@ void PrefixIndex::insert(const uint64_t* chain, uint32_t blocks, uint32_t slotIn
   for (uint32_t left = kept; left > 0; --left) {
     if ((kept - left) % kBatch == 0) {
       const uint32_t from = left > kBatch ? left - kBatch : 0;
-      prefetch(chain + from, left - from);
+      prefetch<Access::write>(chain + from, left - from);
     }
     Entry* entry = findOrTake(chain[left - 1], idleTag);
     if (entry == nullptr) continue;

@@ -14,7 +14,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <vector>
 
 #include "fleet_state.h"
 
@@ -30,6 +29,12 @@ class PrefixIndex {
   [[nodiscard]] static uint64_t bytesFor(uint32_t blocks) noexcept;
 
   explicit PrefixIndex(const FleetState& state) noexcept;
+
+  /// Asks for the memory that `hits` reads first: called as soon as a chain is known, so that it
+  /// comes while the pair is looked up.
+  void expect(const uint64_t* chain, uint32_t blocks) const noexcept {
+    prefetch<Access::read>(chain, blocks);
+  }
 
   /// Leading blocks that each of two instances holds, and whether all of them were used so recently
   /// that renewing them would change nothing. `second` may be kNone (rings.h).
@@ -63,7 +68,15 @@ class PrefixIndex {
 
   // The entry where a block lies if its set is not crowded.
   [[nodiscard]] uint64_t homeOf(uint64_t hash) const noexcept { return hash & mask_; }
-  void prefetch(const uint64_t* chain, uint32_t blocks) const noexcept;
+  // A line that is only read stays with the other threads too.
+  enum class Access : int { read = 0, write = 1 };
+  template <Access access>
+  void prefetch(const uint64_t* chain, uint32_t blocks) const noexcept {
+    // Memory is what a probe costs: the lines of a whole batch are under way at the same time.
+    for (uint32_t i = 0; i < blocks && i < kBatch; ++i) {
+      __builtin_prefetch(&entries_[homeOf(chain[i])], static_cast<int>(access));
+    }
+  }
   [[nodiscard]] const Entry* find(uint64_t hash) const noexcept;
   // Calls `holds(holder, depth, known)` with every holder of every block from the head on, as long
   // as one of a block's holders answers true; `known` is the depth up to which it must hold
@@ -73,14 +86,7 @@ class PrefixIndex {
   [[nodiscard]] Entry* findOrTake(uint64_t hash, uint64_t age) noexcept;
   [[nodiscard]] Entry* take(uint64_t home, uint64_t name, uint64_t age) noexcept;
   [[nodiscard]] bool isResident(uint64_t holder, const InstanceSlot& slot) const noexcept;
-  /// What decides on residency of one instance's blocks, read once for a whole chain.
-  struct Residency {
-    uint32_t slot;
-    uint32_t generation;
-    uint64_t inserted;
-    uint64_t limit;
-  };
-  [[nodiscard]] Residency residencyOf(uint32_t slot) const noexcept;
+  class Depth;
   [[nodiscard]] std::atomic<uint64_t>* holderFor(Entry& entry, uint32_t slot) noexcept;
 
   const FleetState* state_;

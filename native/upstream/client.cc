@@ -171,9 +171,8 @@ void Client::close() {
   for (auto* const handle :
        {reinterpret_cast<uv_handle_t*>(&check_), reinterpret_cast<uv_handle_t*>(&wake_),
         reinterpret_cast<uv_handle_t*>(&timer_)}) {
-    uv_close(handle, [](uv_handle_t* closed) {
-      static_cast<Client*>(closed->data)->onHandleClosed();
-    });
+    uv_close(handle,
+             [](uv_handle_t* closed) { static_cast<Client*>(closed->data)->onHandleClosed(); });
   }
 }
 

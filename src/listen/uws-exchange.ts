@@ -176,20 +176,14 @@ export class UwsExchange implements ServedExchange {
       body();
       return;
     }
-    // An error must not pass through uWS: it would be lost there.
-    let error: unknown;
-    let failed = false;
     this.corked = true;
-    this.response.cork(() => {
-      try {
-        body();
-      } catch (caught) {
-        failed = true;
-        error = caught;
-      }
-    });
+    corkBody = body;
+    this.response.cork(runCorkBody);
     this.corked = false;
-    if (failed) throw error;
+    if (corkFailure === null) return;
+    const { error } = corkFailure;
+    corkFailure = null;
+    throw error;
   }
 
   private put(chunk: Uint8Array): boolean {
@@ -351,6 +345,19 @@ export class UwsExchange implements ServedExchange {
   private release(): void {
     this.over = true;
     this.receiving.delete(this);
+  }
+}
+
+/** What the cork in progress runs. No closure, as there is one cork for each piece of an answer. */
+let corkBody: () => void = () => undefined;
+/** An error must not pass through uWS: it would be lost there. */
+let corkFailure: { readonly error: unknown } | null = null;
+
+function runCorkBody(): void {
+  try {
+    corkBody();
+  } catch (error) {
+    corkFailure = { error };
   }
 }
 

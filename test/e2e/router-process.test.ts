@@ -196,7 +196,7 @@ describe('the log', () => {
         expect(ended).toHaveLength(lines);
         for (const row of ended) {
           expect(row).toMatchObject({ route: 'chat', ending: 'completed' });
-          expect(row.requestId).toMatch(/^[\w-]{36}$/);
+          expect(row.requestId).toMatch(/^[0-9a-f]{18}-\d+$/);
         }
         expect(process.stderr).not.toMatch(/a-prompt|a-key/);
       });
