@@ -81,7 +81,7 @@ Napi::Value identityOf(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), xxh3(info[0].As<Napi::String>().Utf8Value()));
 }
 
-Napi::BigUint64Array wordsOf(Napi::Env env, const uint64_t* words, size_t count) {
+Napi::BigUint64Array arrayOf(Napi::Env env, const uint64_t* words, size_t count) {
   Napi::BigUint64Array array = Napi::BigUint64Array::New(env, count);
   if (count > 0) std::memcpy(array.Data(), words, count * sizeof(uint64_t));
   return array;
@@ -103,8 +103,8 @@ Napi::Value scanPrompt(const Napi::CallbackInfo& info) {
   result.Set("model", Napi::String::New(env, prompt.model.data(), prompt.model.size()));
   result.Set("promptBytes", static_cast<double>(prompt.promptBytes));
   result.Set("firstUserEnd", static_cast<double>(prompt.firstUserEnd));
-  result.Set("blockHashes", wordsOf(env, prompt.blockHashes.data(), prompt.blockHashes.size()));
-  result.Set("levelKeys", wordsOf(env, prompt.levels.keys.data(), prompt.levels.count));
+  result.Set("blockHashes", arrayOf(env, prompt.blockHashes.data(), prompt.blockHashes.size()));
+  result.Set("levelKeys", arrayOf(env, prompt.levels.keys.data(), prompt.levels.count));
   return result;
 }
 

@@ -105,13 +105,12 @@ napi_value place(napi_env env, napi_callback_info info) {
 napi_value placeChain(napi_env env, napi_callback_info info) {
   napi_value arguments[4];
   CoreHandle& handle = argumentsOf(env, info, arguments);
-  const Bytes chain = bytesOf(env, arguments[0]);
+  const Words chain = wordsOf(env, arguments[0]);
   const auto blocks = static_cast<uint32_t>(numberOf(env, arguments[1]));
   Placement placement;
-  const PlaceStatus status =
-      handle.core->placeChain(reinterpret_cast<const uint64_t*>(chain.data), blocks,
-                              static_cast<uint64_t>(numberOf(env, arguments[2])), 0,
-                              numberOf(env, arguments[3]), &placement);
+  const PlaceStatus status = handle.core->placeChain(
+      chain.data, blocks, static_cast<uint64_t>(numberOf(env, arguments[2])), 0,
+      numberOf(env, arguments[3]), &placement);
   return finishPlacing(env, handle, status, placement);
 }
 
@@ -229,20 +228,19 @@ napi_value pairOf(napi_env env, napi_callback_info info) {
 napi_value hitBlocks(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   CoreHandle& handle = argumentsOf(env, info, arguments);
-  const Bytes chain = bytesOf(env, arguments[0]);
+  const Words chain = wordsOf(env, arguments[0]);
   const PrefixIndex index(handle.state);
   const auto slot = static_cast<uint32_t>(numberOf(env, arguments[1]));
-  const auto blocks = static_cast<uint32_t>(chain.length / 8);
-  return numberTo(env,
-                  index.hits(reinterpret_cast<uint64_t*>(chain.data), blocks, slot, kNone).first);
+  const auto blocks = static_cast<uint32_t>(chain.count);
+  return numberTo(env, index.hits(chain.data, blocks, slot, kNone).first);
 }
 
 napi_value insertBlocks(napi_env env, napi_callback_info info) {
   napi_value arguments[3];
   CoreHandle& handle = argumentsOf(env, info, arguments);
-  const Bytes chain = bytesOf(env, arguments[0]);
+  const Words chain = wordsOf(env, arguments[0]);
   PrefixIndex index(handle.state);
-  index.insert(reinterpret_cast<uint64_t*>(chain.data), static_cast<uint32_t>(chain.length / 8),
+  index.insert(chain.data, static_cast<uint32_t>(chain.count),
                static_cast<uint32_t>(numberOf(env, arguments[1])), numberOf(env, arguments[2]));
   return nullptr;
 }
@@ -252,9 +250,9 @@ napi_value insertBlocks(napi_env env, napi_callback_info info) {
 napi_value hotLevel(napi_env env, napi_callback_info info) {
   napi_value arguments[3];
   CoreHandle& handle = argumentsOf(env, info, arguments);
-  const Bytes keys = bytesOf(env, arguments[0]);
+  const Words keys = wordsOf(env, arguments[0]);
   LevelKeys levels;
-  levels.count = static_cast<uint32_t>(std::min<size_t>(keys.length / 8, kLevelsMax));
+  levels.count = static_cast<uint32_t>(std::min<size_t>(keys.count, kLevelsMax));
   std::memcpy(levels.keys.data(), keys.data, levels.count * 8);
   bool isLoaded = false;
   napi_get_value_bool(env, arguments[2], &isLoaded);

@@ -27,7 +27,7 @@ inline Bytes bytesOf(napi_env env, napi_value value) noexcept {
   const napi_status status =
       napi_get_typedarray_info(env, value, &type, &length, &data, &buffer, &offset);
   DUALMAP_ASSERT(status == napi_ok, "not a typed array");
-  if (type == napi_biguint64_array || type == napi_float64_array) length *= 8;
+  if (type == napi_float64_array) length *= 8;
   Bytes bytes{static_cast<char*>(data), length, length};
   void* start = nullptr;
   size_t total = 0;
@@ -35,6 +35,22 @@ inline Bytes bytesOf(napi_env env, napi_value value) noexcept {
   if (napi_get_arraybuffer_info(env, buffer, &start, &total) == napi_ok)
     bytes.capacity = total - offset;
   return bytes;
+}
+
+struct Words {
+  uint64_t* data = nullptr;
+  size_t count = 0;
+};
+
+/// A BigUint64Array. Asks for nothing else: this is on the path of a decision.
+inline Words wordsOf(napi_env env, napi_value value) noexcept {
+  Words words;
+  void* data = nullptr;
+  const napi_status status =
+      napi_get_typedarray_info(env, value, nullptr, &words.count, &data, nullptr, nullptr);
+  DUALMAP_ASSERT(status == napi_ok, "not a typed array");
+  words.data = static_cast<uint64_t*>(data);
+  return words;
 }
 
 inline double numberOf(napi_env env, napi_value value) noexcept {

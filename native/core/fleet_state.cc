@@ -1,5 +1,6 @@
 #include "fleet_state.h"
 
+#include <cstring>
 #include <new>
 
 #if defined(__linux__)
@@ -61,6 +62,9 @@ uint64_t FleetState::alignmentOffset(const void* memory) noexcept {
 
 void FleetState::create(void* memory, const Capacities& capacities) noexcept {
   preferHugePages(static_cast<char*>(memory), bytesFor(capacities));
+  // Now, while nobody waits: the first requests would else wait for page after page of the index,
+  // a good part of a millisecond for each huge one.
+  std::memset(memory, 0, bytesFor(capacities));
   auto* header = new (static_cast<char*>(memory) + alignmentOffset(memory)) StateHeader{};
   header->layoutVersion = kLayoutVersion;
   header->instancesMax = capacities.instancesMax;

@@ -3,60 +3,26 @@
 // size and 64 bytes of padding, so that ASan sees every read behind it.
 
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <string_view>
 
+#include "../test/scan_result.h"
 #include "core/prompt.h"
 
 namespace {
 
 using namespace dualmap;
+using test::Reader;
+using test::Scan;
+using test::scanWith;
 
 void require(bool holds) {
   if (!holds) std::abort();
 }
 
-// Everything a scan says, so that two of them can be compared.
-struct Scan {
-  ScanFault fault = ScanFault::none;
-  std::string faultParam;
-  std::string model;
-  bool stream = false;
-  uint64_t promptBytes = 0;
-  uint64_t firstUserEnd = 0;
-  std::vector<uint64_t> blocks;
-  std::vector<uint64_t> levels;
-
-  bool operator==(const Scan&) const = default;
-};
-
-// A scanner and what it writes to, as in a core.
-struct Reader {
-  PromptScanner scanner;
-  Prompt prompt;
-};
-
+// With zeros behind the body, as the front ends have it.
 Scan scan(Reader& reader, std::string_view body, PromptKind kind) {
-  Prompt& prompt = reader.prompt;
-  const size_t capacity = body.size() + simdjson::SIMDJSON_PADDING;
-  char* copy = new char[capacity];
-  if (!body.empty()) std::memcpy(copy, body.data(), body.size());
-  std::memset(copy + body.size(), 0, capacity - body.size());
-  Scan result;
-  result.fault = reader.scanner.scan(copy, body.size(), capacity, kind, &prompt);
-  result.faultParam = prompt.faultParam;
-  result.stream = prompt.stream;
-  if (result.fault == ScanFault::none) {
-    result.model = prompt.model;
-    result.promptBytes = prompt.promptBytes;
-    result.firstUserEnd = prompt.firstUserEnd;
-    result.blocks = prompt.blockHashes;
-    const auto levels = prompt.levels.keys.begin();
-    result.levels.assign(levels, levels + prompt.levels.count);
-  }
-  delete[] copy;
-  return result;
+  return scanWith(reader, body, kind, '\0');
 }
 
 // native/core/README.md, "Blocks and keys".

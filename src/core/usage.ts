@@ -9,14 +9,11 @@ export interface Usage {
   readonly cachedTokens: number | null;
 }
 
-/** How many last bytes of an answer are enough to read its usage. */
-export const usageTailBytes = 4_096;
-
 const usageWords = new Float64Array(3);
 
 /**
- * The last `usage` object within the last bytes of an answer, unary or streamed; `null` if there is
- * none, or none that can be read.
+ * The last `usage` object within the last 4,096 bytes of an answer, unary or streamed; `null` if
+ * there is none, or none that can be read.
  */
 export function readUsage(answer: Uint8Array): Usage | null {
   if (!addon.readUsage(answer, usageWords)) return null;

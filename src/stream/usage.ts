@@ -1,9 +1,15 @@
-import { readUsage, type Usage, usageTailBytes } from '../core/usage.ts';
+import { readUsage, type Usage } from '../core/usage.ts';
 
 /**
  * Keeps the last bytes of a streamed answer, where it says what it used. Costs one small copy per
  * chunk and is read once, at the end. One per answer, on the thread that relays it.
  */
+
+/**
+ * Behind the usage of a stream comes `[DONE]` and little else. The usage object itself is 100 to
+ * 500 bytes with all details; both ends fit with room, and 8,000 streams hold 16 MB.
+ */
+const ringBytes = 2_048;
 
 /** Rings of ended answers, for the next ones: one allocated per answer would keep the collector busy. */
 const spareRings: Buffer[] = [];
@@ -16,15 +22,15 @@ export class UsageTail {
   #wrapped = false;
 
   push(chunk: Uint8Array): void {
-    this.#ring ??= spareRings.pop() ?? Buffer.allocUnsafeSlow(usageTailBytes);
+    this.#ring ??= spareRings.pop() ?? Buffer.allocUnsafeSlow(ringBytes);
     const { byteLength } = chunk;
-    if (byteLength >= usageTailBytes) {
-      this.#ring.set(chunk.subarray(byteLength - usageTailBytes));
+    if (byteLength >= ringBytes) {
+      this.#ring.set(chunk.subarray(byteLength - ringBytes));
       this.#next = 0;
       this.#wrapped = true;
       return;
     }
-    const room = usageTailBytes - this.#next;
+    const room = ringBytes - this.#next;
     if (byteLength < room) {
       this.#ring.set(chunk, this.#next);
       this.#next += byteLength;
@@ -40,9 +46,9 @@ export class UsageTail {
   read(): Usage | null {
     if (this.#ring === null) return null;
     if (!this.#wrapped) return readUsage(this.#ring.subarray(0, this.#next));
-    const tail = Buffer.allocUnsafe(usageTailBytes);
+    const tail = Buffer.allocUnsafe(ringBytes);
     this.#ring.copy(tail, 0, this.#next);
-    this.#ring.copy(tail, usageTailBytes - this.#next, 0, this.#next);
+    this.#ring.copy(tail, ringBytes - this.#next, 0, this.#next);
     return readUsage(tail);
   }
 
