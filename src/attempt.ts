@@ -56,6 +56,8 @@ export class Attempt implements RelayHooks, DenseSetMember {
   readonly #sentMs: number;
   readonly #ttftEstimateMs: number;
   #isRefusal = false;
+  #isAnswered = false;
+  #hasFirstToken = false;
 
   /** Of the instance that the core has reserved last. */
   constructor(
@@ -83,14 +85,9 @@ export class Attempt implements RelayHooks, DenseSetMember {
     return 'relay';
   }
 
-  /**
-   * When the head goes out the instance is cleared of suspicion. When it comes in is too soon:
-   * engines send it at once, and one that then fails before its first token would clear itself each
-   * time.
-   */
   answerHeaders(status: number, headers: HeaderList): HeaderList {
+    this.#isAnswered = true;
     this.#parts.stats.countStatus(status);
-    if (!this.#isRefusal) this.#parts.core.answered(this.#flight.ticket);
     if (headerOf(headers, 'x-request-id') === undefined) return headers;
     const isKept = (at: number) => headers[at - (at % 2)] !== 'x-request-id';
     return headers.filter((_text, at) => isKept(at));
@@ -99,6 +96,7 @@ export class Attempt implements RelayHooks, DenseSetMember {
   onFirstToken(isStreamed: boolean): void {
     const { core, clock, stats, waiting } = this.#parts;
     waiting.delete(this);
+    this.#hasFirstToken = true;
     this.#releaseBody();
     if (this.#isRefusal) return;
     core.firstToken(this.#flight.ticket);
@@ -108,9 +106,17 @@ export class Attempt implements RelayHooks, DenseSetMember {
     stats.observe('estimateError', Math.abs(nowMs - this.#sentMs - this.#ttftEstimateMs) / 1000);
   }
 
-  /** The relay has its outcome. */
+  /**
+   * The relay has its outcome. An answer without a token clears its instance of suspicion too, but
+   * not its head alone: engines send that at once, and one that then fails before its first token
+   * would clear itself each time.
+   */
   ended(outcome: RelayOutcome): void {
-    this.#parts.waiting.delete(this);
+    const { core, waiting } = this.#parts;
+    waiting.delete(this);
+    if (this.#isAnswered && !this.#hasFirstToken && !this.#isRefusal) {
+      core.answered(this.#flight.ticket);
+    }
     if (outcome.kind !== 'failedBeforeFirstToken') this.#releaseBody();
     else if (!this.relay.isBodyFree) this.#flight.isBodyHeld = true;
   }

@@ -1,6 +1,7 @@
 #include "policy.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "estimate.h"
 
@@ -31,6 +32,14 @@ Candidate FleetView::measure(const RequestView& request, uint32_t slot, uint32_t
   return candidate;
 }
 
+void FleetView::measurePair(const RequestView& request, Decision* pair) const noexcept {
+  const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
+  const auto hits = index.hits(request.chain, blocks, pair->first, pair->second);
+  pair->chosen = measure(request, pair->first, hits.first, hits.isFirstFresh);
+  if (pair->second == kNone) return;
+  pair->other = measure(request, pair->second, hits.second, hits.isSecondFresh);
+}
+
 namespace {
 
 // algorithm.md sections 2-4 as published: the pair of the adaptive key, the warm one within the
@@ -45,15 +54,13 @@ class DualMapPaper final : public Policy {
     if (out->first == kNone) return false;
     out->second = fleet.group.members > 1 ? fleet.walk(1, key, out->first) : kNone;
 
-    const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
-    const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
-    const Candidate first = fleet.measure(request, out->first, hits.first, hits.isFirstFresh);
+    fleet.measurePair(request, out);
     if (out->second == kNone) {
-      out->chosen = first;
       out->reason = Reason::only;
       return true;
     }
-    const Candidate second = fleet.measure(request, out->second, hits.second, hits.isSecondFresh);
+    const Candidate& first = out->chosen;
+    const Candidate& second = out->other;
     bool takesFirst = true;
     if (first.cachedTokens == second.cachedTokens) {
       out->reason = Reason::equalHitLessLoaded;
@@ -69,8 +76,7 @@ class DualMapPaper final : public Policy {
         takesFirst = first.ttftEstimateMs <= second.ttftEstimateMs;
       }
     }
-    out->chosen = takesFirst ? first : second;
-    out->other = takesFirst ? second : first;
+    if (!takesFirst) std::swap(out->chosen, out->other);
     return true;
   }
 
@@ -107,11 +113,7 @@ class RoundRobin final : public Policy {
     if (out->first == kNone) return false;
     out->second = pick(out->first);
     out->reason = Reason::rotation;
-    const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
-    const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
-    out->chosen = fleet.measure(request, out->first, hits.first, hits.isFirstFresh);
-    if (out->second != kNone)
-      out->other = fleet.measure(request, out->second, hits.second, hits.isSecondFresh);
+    fleet.measurePair(request, out);
     return true;
   }
 };
@@ -167,11 +169,7 @@ class ConsistentHash final : public Policy {
     if (out->first == kNone) return false;
     out->second = fleet.group.members > 1 ? fleet.walk(0, key, out->first) : kNone;
     out->reason = Reason::ring;
-    const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
-    const auto hits = fleet.index.hits(request.chain, blocks, out->first, out->second);
-    out->chosen = fleet.measure(request, out->first, hits.first, hits.isFirstFresh);
-    if (out->second != kNone)
-      out->other = fleet.measure(request, out->second, hits.second, hits.isSecondFresh);
+    fleet.measurePair(request, out);
     return true;
   }
 };

@@ -96,6 +96,9 @@ class FleetView {
   [[nodiscard]] Candidate measure(const RequestView& request, uint32_t slot, uint32_t hitBlocks,
                                   bool isFresh) const noexcept;
 
+  /// Measures `pair->first` as the chosen one and `pair->second`, if there is one, as the other.
+  void measurePair(const RequestView& request, Decision* pair) const noexcept;
+
   const FleetState& state;
   const PrefixIndex& index;
   Hotness& hotness;

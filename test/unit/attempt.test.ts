@@ -83,14 +83,28 @@ describe('the memory of the body', () => {
 });
 
 describe('what it tells', () => {
-  test('a stream: status, answered, first token, and how long it took', () => {
+  test('a stream: status, first token, and how long it took', () => {
     const { attempt, told, clock } = begin();
     expect(attempt.decideHead(200)).toBe('relay');
     attempt.answerHeaders(200, []);
     clock.now = 1_050;
     attempt.onFirstToken(true);
+    attempt.ended(completed);
     const times = ['ttft 0.06', 'estimateError 0.01'];
-    expect(told).toEqual(['status 200', 'answered 7', 'firstToken 7', ...times]);
+    expect(told).toEqual(['status 200', 'firstToken 7', ...times]);
+  });
+
+  test('an answer without a token clears the instance at its end, a head alone does not', () => {
+    const { attempt, told } = begin();
+    attempt.decideHead(200);
+    expect(told).toEqual([]);
+    attempt.answerHeaders(200, []);
+    attempt.ended(completed);
+    expect(told).toEqual(['status 200', 'answered 7']);
+    const failing = begin();
+    failing.attempt.decideHead(200);
+    failing.attempt.ended(failed);
+    expect(failing.told).toEqual([]);
   });
 
   test('a refusal clears nobody of suspicion', () => {
@@ -98,6 +112,7 @@ describe('what it tells', () => {
     expect(attempt.decideHead(503)).toBe('relay');
     attempt.answerHeaders(503, []);
     attempt.onFirstToken(false);
+    attempt.ended({ kind: 'completed', status: 503, usage: null });
     expect(told).toEqual(['status 503']);
   });
 
