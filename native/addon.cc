@@ -29,6 +29,7 @@ Capacities capacitiesOf(const Napi::Object& from) {
   capacities.ringPointsMax = number("ringPointsMax");
   capacities.indexBlocks = number("indexBlocks");
   capacities.hotnessRequestsMax = number("hotnessRequestsMax");
+  capacities.waitingMax = number("waitingMax");
   return capacities;
 }
 
@@ -74,6 +75,9 @@ Napi::Value layoutOfState(const Napi::CallbackInfo& info) {
   set("promptTokensTotal", offsetof(InstanceSlot, promptTokensTotal));
   set("cachedTokensTotal", offsetof(InstanceSlot, cachedTokensTotal));
   set("failuresTotal", offsetof(InstanceSlot, failuresTotal));
+  set("coldClaimsTotal", offsetof(InstanceSlot, coldClaimsTotal));
+  set("migrationsTotal", offsetof(InstanceSlot, migrationsTotal));
+  set("standing", offsetof(InstanceSlot, standing));
   return result;
 }
 

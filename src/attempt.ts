@@ -33,7 +33,7 @@ export interface AttemptParts {
   readonly core: Core;
   readonly clock: Clock;
   readonly stats: ThreadStats;
-  readonly waiting: DenseSet<Attempt>;
+  readonly prefilling: DenseSet<Attempt>;
 }
 
 /** The instance's status was a passing one: another instance may do better. */
@@ -94,14 +94,14 @@ export class Attempt implements RelayHooks, DenseSetMember {
   }
 
   onFirstToken(isStreamed: boolean): void {
-    const { core, clock, stats, waiting } = this.#parts;
-    waiting.delete(this);
+    const { core, clock, stats, prefilling } = this.#parts;
+    prefilling.delete(this);
     this.#hasFirstToken = true;
     this.#releaseBody();
     if (this.#isRefusal) return;
-    core.firstToken(this.#flight.ticket);
-    if (!isStreamed) return;
     const nowMs = clock.nowMs();
+    core.firstToken(this.#flight.ticket, nowMs);
+    if (!isStreamed) return;
     stats.observe('ttft', (nowMs - this.#flight.readMs) / 1000);
     stats.observe('estimateError', Math.abs(nowMs - this.#sentMs - this.#ttftEstimateMs) / 1000);
   }
@@ -112,10 +112,10 @@ export class Attempt implements RelayHooks, DenseSetMember {
    * would clear itself each time.
    */
   ended(outcome: RelayOutcome): void {
-    const { core, waiting } = this.#parts;
-    waiting.delete(this);
+    const { core, clock, prefilling } = this.#parts;
+    prefilling.delete(this);
     if (this.#isAnswered && !this.#hasFirstToken && !this.#isRefusal) {
-      core.answered(this.#flight.ticket);
+      core.answered(this.#flight.ticket, clock.nowMs());
     }
     if (outcome.kind !== 'failedBeforeFirstToken') this.#releaseBody();
     else if (!this.relay.isBodyFree) this.#flight.isBodyHeld = true;

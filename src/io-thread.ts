@@ -66,6 +66,7 @@ async function run(): Promise<void> {
   let closed: Promise<void> | null = null;
   const close = async () => {
     clearInterval(sweeper);
+    router.close();
     await listener.close();
     await Promise.all([plain.close(), secure.close()]);
     port.close();
@@ -77,6 +78,7 @@ async function run(): Promise<void> {
   port.on('message', (message: ToIoThread) => {
     if (message.type === 'fleet') router.setFleet(message.fleet.urls, message.fleet.modelsJson);
     else if (message.type === 'instanceLost') router.instanceLost(message.slot);
+    else if (message.type === 'fleetChanged') router.fleetChanged();
     else if (message.type === 'metrics') metrics.answer(message.id, message.text);
     else if (message.type === 'close') void closeOnce();
     else {
@@ -88,12 +90,14 @@ async function run(): Promise<void> {
 }
 
 function routerOptions(from: Config): RouterOptions {
-  const { apiKey, bodyBytesMax, requestsInFlightMax, firstTokenTimeoutMs, explain } = from;
+  const { apiKey, bodyBytesMax, requestsInFlightMax, queueTimeoutMs, explain } = from;
+  const { firstTokenTimeoutMs } = from;
   const share = requestsInFlightMax === null ? null : requestsInFlightMax / from.ioThreads;
   return {
     apiKey,
     bodyBytesMax,
     requestsInFlightMax: share === null ? null : Math.ceil(share),
+    queueTimeoutMs,
     firstTokenTimeoutMs,
     explain,
   };

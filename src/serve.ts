@@ -69,6 +69,7 @@ export async function startRouter(config: Config): Promise<RunningRouter> {
       hotnessRequestsMin,
       config.instancesMax * hotnessRequestsPerInstance,
     ),
+    waitingMax: config.queueSize,
   });
   const router = new MainThread({ ...config, ioThreads }, memory, port, log);
   await router.start();
@@ -141,7 +142,10 @@ class MainThread implements RunningRouter {
         successThreshold: config.healthSuccessThreshold,
       },
       {
-        onServing: ({ url }) => log.info({ instance: url }, 'instance serves'),
+        onServing: ({ url }) => {
+          log.info({ instance: url }, 'instance serves');
+          this.#tellAll({ type: 'fleetChanged' });
+        },
         onDead: ({ url, slot }, cause) => {
           log.error({ instance: url, cause: String(cause) }, 'instance is dead');
           this.#tellAll({ type: 'instanceLost', slot });

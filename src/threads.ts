@@ -3,8 +3,9 @@
  * only: everything here is copied by `postMessage`.
  */
 import type { Config } from './config/config.ts';
-import type { CoreOptions } from './core/native.ts';
+import type { CoreOptions } from './core/core-options.ts';
 import type { FleetSnapshot } from './fleet/registry.ts';
+import { policyModes } from './policy.ts';
 
 export interface IoThreadData {
   /** 1..ioThreads; 0 is main. */
@@ -18,6 +19,8 @@ export interface IoThreadData {
 export type ToIoThread =
   | { readonly type: 'fleet'; readonly fleet: FleetSnapshot }
   | { readonly type: 'instanceLost'; readonly slot: number }
+  /** Instances have come, gone or recovered; the fleet state says so already. */
+  | { readonly type: 'fleetChanged' }
   | { readonly type: 'metrics'; readonly id: number; readonly text: string }
   /** Take no new connections, finish what is in flight, end. */
   | { readonly type: 'drain' }
@@ -37,6 +40,7 @@ export function threadUrl(name: string): URL {
 
 /** How every thread's decision core is set: alike. */
 export function coreOptions(config: Config): CoreOptions {
+  const mode = policyModes[config.policy];
   return {
     policy: config.policy,
     sloTtftMs: config.sloTtftMs,
@@ -44,5 +48,11 @@ export function coreOptions(config: Config): CoreOptions {
     tokensPerByte: 1 / config.bytesPerToken,
     suspectBackoffMs: config.suspectBackoffMs,
     suspectBackoffMaxMs: config.suspectBackoffMaxMs,
+    queues: config.queueMode === 'auto' ? mode.queues : config.queueMode === 'router',
+    bindsLate: config.binding === 'auto' ? mode.bindsLate : config.binding === 'late',
+    queueOrder: config.queueOrder === 'auto' ? mode.queueOrder : config.queueOrder,
+    latePolicy: config.latePolicy,
+    prefillWindowTokens: config.prefillWindowTokens ?? mode.prefillWindowTokens,
+    warmthPatience: config.warmthPatience,
   };
 }

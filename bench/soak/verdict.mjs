@@ -1,7 +1,7 @@
 /**
- * What makes a soak run a good one. Pure. A quantity is flat if its floor does not rise: if the least
- * of it in the last third of the run is not above the least of the middle third by more than a
- * bound. Bursts stand on the floor; what leaks raises it.
+ * What makes a soak run a good one. Pure. A quantity is flat if its floor does not rise: if the
+ * least of it in the last third of the run is not above the least of the middle third by more than
+ * a bound. Bursts stand on the floor; what leaks raises it.
  */
 
 /** Growth from third to third: less than the share of the floor, or than `least`. */

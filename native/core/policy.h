@@ -15,7 +15,7 @@
 
 namespace dualmap {
 
-enum class PolicyName : uint32_t { dualmapPaper, roundRobin, leastTokens, consistentHash };
+enum class PolicyName : uint32_t { dualmapPaper, roundRobin, leastTokens, consistentHash, dualmap };
 
 struct PolicyOptions {
   double sloTtftMs = 5000;
@@ -53,6 +53,8 @@ enum class Reason : uint32_t {
   leastRequests,  // routes without a prompt
   retryOther,     // after a failure: the other candidate
   retryNext,      // after more failures: the next distinct instance
+  warmClaim,      // no other candidate holds more of its prefix
+  coldClaim,      // the other candidate holds more, but would have been too late
 };
 
 struct Decision {
@@ -63,6 +65,11 @@ struct Decision {
   uint32_t level = 0;
   Reason reason = Reason::only;
 };
+
+/// An instance as a candidate of a request of which it holds `hitBlocks` leading blocks.
+[[nodiscard]] Candidate measure(const FleetState& state, const PolicyOptions& options,
+                                uint64_t promptTokens, uint32_t slot, uint32_t hitBlocks,
+                                bool isFresh) noexcept;
 
 /// What a rule reads of the fleet during one decision.
 class FleetView {
@@ -116,7 +123,7 @@ class Policy {
                                     Decision* out) noexcept = 0;
 };
 
-[[nodiscard]] std::unique_ptr<Policy> makePolicy(PolicyName name);
+[[nodiscard]] std::unique_ptr<Policy> makePolicy(PolicyName name, bool bindsLate);
 
 /// The rule for routes without a prompt: fewest requests in flight.
 [[nodiscard]] bool chooseLeastRequests(const FleetView& fleet, Decision* out) noexcept;

@@ -9,8 +9,23 @@ export const policies = [
   'round_robin',
   'least_tokens',
   'consistent_hash',
+  'dualmap',
 ] as const;
 export type PolicyName = (typeof policies)[number];
+
+export const queueModes = ['auto', 'router', 'direct'] as const;
+export type QueueMode = (typeof queueModes)[number];
+
+export const bindings = ['auto', 'late', 'early'] as const;
+export type Binding = (typeof bindings)[number];
+
+/** Order is that of `QueueOrder` in native/core/queues.h. */
+export const queueOrders = ['deadline', 'hit', 'fcfs'] as const;
+export type QueueOrder = (typeof queueOrders)[number];
+
+/** Order is that of `LatePolicy` in native/core/queues.h. */
+export const latePolicies = ['serve', 'shed'] as const;
+export type LatePolicy = (typeof latePolicies)[number];
 
 export const frontEnds = ['auto', 'uws', 'http'] as const;
 export type FrontEnd = (typeof frontEnds)[number];
@@ -57,6 +72,17 @@ export interface Config {
   /** Blocks that the prefix index holds for the whole fleet. */
   readonly indexBlocks: number;
   readonly instancesMax: number;
+
+  /** `auto` in these: as the policy has it (`policy.ts`). */
+  readonly queueMode: QueueMode;
+  readonly binding: Binding;
+  readonly queueOrder: QueueOrder | 'auto';
+  /** Un-prefilled tokens in an instance above which it has no room; `null`: as the policy has it. */
+  readonly prefillWindowTokens: number | null;
+  readonly latePolicy: LatePolicy;
+  readonly queueSize: number;
+  readonly queueTimeoutMs: number;
+  readonly warmthPatience: number;
 
   readonly firstTokenTimeoutMs: number;
   readonly connectTimeoutMs: number;

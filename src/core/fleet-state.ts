@@ -28,6 +28,8 @@ type Word64 =
   | 'promptTokensTotal'
   | 'cachedTokensTotal'
   | 'failuresTotal'
+  | 'coldClaimsTotal'
+  | 'migrationsTotal'
   | 'identity'
   | 'capacityBlocks';
 type Word32 = 'state' | 'generation' | 'failures';
@@ -101,7 +103,13 @@ export class FleetState {
 
   total(
     slot: number,
-    kind: 'requestsTotal' | 'promptTokensTotal' | 'cachedTokensTotal' | 'failuresTotal',
+    kind:
+      | 'requestsTotal'
+      | 'promptTokensTotal'
+      | 'cachedTokensTotal'
+      | 'failuresTotal'
+      | 'coldClaimsTotal'
+      | 'migrationsTotal',
   ): number {
     return Number(this.#read64(slot, kind));
   }

@@ -81,6 +81,7 @@ function addThreadMetrics({ threads }: MetricsSource, add: Add): void {
     'ttft',
   );
   histogram('dualmap_request_duration_seconds', 'Request read to answer relayed.', 'duration');
+  histogram('dualmap_queue_seconds', 'Time in the queues of the router, if any.', 'queued');
   histogram(
     'dualmap_ttft_estimate_error_seconds',
     'Distance between estimated and measured time to first token.',
@@ -121,6 +122,12 @@ function addInstanceMetrics({ state, instances }: MetricsSource, add: Add): void
     state.failures(slot) > 0 ? 1 : 0,
   );
   gauge(
+    'queued_requests',
+    'Waiting in the router, counted where they would rather go.',
+    (slot) => state.load(slot, 'queued').requests,
+  );
+  gauge('queued_tokens', 'Uncached tokens of those.', (slot) => state.load(slot, 'queued').tokens);
+  gauge(
     'prefilling_requests',
     'Sent, first token not yet seen.',
     (slot) => state.load(slot, 'prefilling').requests,
@@ -143,5 +150,11 @@ function addInstanceMetrics({ state, instances }: MetricsSource, add: Add): void
   );
   total('predicted_cached_tokens', 'Of those, expected to be cached.', (slot) =>
     state.total(slot, 'cachedTokensTotal'),
+  );
+  total('cold_claims', 'Claims although the other candidate held more of the prefix.', (slot) =>
+    state.total(slot, 'coldClaimsTotal'),
+  );
+  total('migrations', 'Moved here from the queue of the other candidate.', (slot) =>
+    state.total(slot, 'migrationsTotal'),
   );
 }

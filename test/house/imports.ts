@@ -11,6 +11,7 @@ const layers = [
   ['threads'],
   ['simulate', 'emulate', 'replay'],
   ['router'],
+  ['waiting'],
   ['attempt'],
   ['placing'],
   ['listen', 'dispatch', 'stream', 'compute'],
