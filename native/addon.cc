@@ -74,6 +74,10 @@ Napi::Value layoutOfState(const Napi::CallbackInfo& info) {
   set("promptTokensTotal", offsetof(InstanceSlot, promptTokensTotal));
   set("cachedTokensTotal", offsetof(InstanceSlot, cachedTokensTotal));
   set("failuresTotal", offsetof(InstanceSlot, failuresTotal));
+  set("scrapedWaiting", offsetof(InstanceSlot, scrapedWaiting));
+  set("scrapedRunning", offsetof(InstanceSlot, scrapedRunning));
+  set("scrapedKvUse", offsetof(InstanceSlot, scrapedKvUse));
+  set("scrapedAtMs", offsetof(InstanceSlot, scrapedAtMs));
   return result;
 }
 

@@ -68,6 +68,8 @@ export interface Config {
   readonly healthFailureThreshold: number;
   readonly healthSuccessThreshold: number;
   readonly shutdownGraceMs: number;
+  /** How often each engine's own metrics are read. */
+  readonly metricsPollIntervalMs: number | null;
 
   readonly explain: boolean;
   readonly logLevel: LogLevel;

@@ -315,6 +315,14 @@ const sending = {
     why: 'how long requests in flight may go on after SIGTERM; 0 ends them at once',
     commands: all,
   },
+  metricsPollIntervalMs: {
+    name: 'metrics-poll-interval-ms',
+    kind: kinds.orOff(kinds.integer(50, 3_600_000)),
+    unit: 'ms',
+    default: 1000,
+    why: 'how often the metrics of each engine are read: its queue, which other routers fill too, its cache',
+    commands: all,
+  },
 } as const satisfies Partial<OptionTable>;
 
 const observing = {

@@ -123,7 +123,11 @@ export type StateLayout = Record<
   | 'requestsTotal'
   | 'promptTokensTotal'
   | 'cachedTokensTotal'
-  | 'failuresTotal',
+  | 'failuresTotal'
+  | 'scrapedWaiting'
+  | 'scrapedRunning'
+  | 'scrapedKvUse'
+  | 'scrapedAtMs',
   number
 >;
 

@@ -12,7 +12,7 @@ const layers = [
   ['simulate', 'emulate', 'replay'],
   ['router'],
   ['attempt'],
-  ['placing'],
+  ['placing', 'probe'],
   ['listen', 'dispatch', 'stream', 'compute'],
   ['fleet'],
   ['observe'],
