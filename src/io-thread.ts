@@ -42,6 +42,7 @@ async function run(): Promise<void> {
   const metrics = new MetricsRequests();
   const router = new Router(routerOptions(config), {
     core: new Core(data.memory, data.thread, coreOptions(config)),
+    state,
     clock: systemClock,
     stats: new ThreadStats(state, data.thread),
     log,

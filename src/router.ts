@@ -9,10 +9,12 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Attempt, type AttemptParts, type Flight, isHeldAgainst } from './attempt.ts';
 import type { Clock } from './clock.ts';
+import type { FleetState } from './core/fleet-state.ts';
 import type { Core, PlacementView } from './core/native.ts';
 import { DenseSet } from './dense-set.ts';
 import type { Upstream } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
+import { explain, explainedRoute } from './explain.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
@@ -37,6 +39,7 @@ export interface RouterOptions {
 /** What this thread knows of the world around it. */
 export interface RouterParts {
   readonly core: Core;
+  readonly state: FleetState;
   readonly clock: Clock;
   readonly stats: ThreadStats;
   readonly log: Log;
@@ -78,6 +81,7 @@ export class Router {
       const route = matchRoute(exchange.method, exchange.path);
       if (route instanceof RequestFault) throw route;
       if (isPlaced(route)) await this.#servePlaced(exchange, route, requestId);
+      else if (route === 'explain') await this.#explain(exchange, requestId);
       else await this.#answerLocally(exchange, route, requestId);
     } catch (error) {
       if (error instanceof RequestFault) this.#refuse(exchange, error, requestId);
@@ -176,9 +180,7 @@ export class Router {
   }
 
   #admit(exchange: Exchange): void {
-    if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
-      throw new RequestFault('unauthorized', 'the API key is missing or wrong');
-    }
+    this.#authorize(exchange);
     if (this.#isDraining) {
       this.#parts.stats.countEnding('drained');
       throw new RequestFault('draining', 'the router is shutting down', { retryAfterSeconds: 1 });
@@ -190,14 +192,29 @@ export class Router {
     }
   }
 
+  #authorize(exchange: Exchange): void {
+    if (this.#apiKey === null) return;
+    if (isSameSecret(exchange.header('authorization'), this.#apiKey)) return;
+    throw new RequestFault('unauthorized', 'the API key is missing or wrong');
+  }
+
+  /** What would become of this body; nothing is reserved, counted or sent. */
+  async #explain(exchange: Exchange, requestId: string): Promise<void> {
+    this.#authorize(exchange);
+    const body = await exchange.readBody(this.#options.bodyBytesMax);
+    const { core, state, clock } = this.#parts;
+    const route = explainedRoute(exchange.query);
+    const text = explain({ core, state, urls: this.#urls }, body, route, clock.nowMs());
+    exchange.releaseBody();
+    this.#answer(exchange, 200, 'application/json', text, requestId);
+  }
+
   async #answerLocally(exchange: Exchange, route: Route, requestId: string): Promise<void> {
     let status = 200;
     let type = 'application/json';
     let text = '{"status":"ok"}';
     if (route === 'models') {
-      if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
-        throw new RequestFault('unauthorized', 'the API key is missing or wrong');
-      }
+      this.#authorize(exchange);
       text = this.#modelsJson;
     } else if (route === 'readiness' && (this.#isDraining || !this.#hasServing())) {
       status = 503;
@@ -206,6 +223,10 @@ export class Router {
       type = metricsType;
       text = await this.#parts.metrics();
     }
+    this.#answer(exchange, status, type, text, requestId);
+  }
+
+  #answer(exchange: Exchange, status: number, type: string, text: string, requestId: string): void {
     if (exchange.gone) return;
     exchange.cork(() => {
       exchange.head(status, ['content-type', type, 'x-request-id', requestId]);

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { RequestFaultCode } from '../errors.ts';
 import type { PromptKind } from '../terms.ts';
+import type { NativeExplanation } from './scan.ts';
 import type { UpstreamAddon } from './upstream-addon.ts';
 
 /** Sizes of the shared memory, fixed when it is made. */
@@ -59,7 +60,7 @@ export interface CoreOptions {
 }
 
 /** Order is that of `PlaceStatus` in native/core/core.h; `null` is placed. */
-const placeFaults = [
+export const placeFaults = [
   null,
   'invalid_json',
   'invalid_type',
@@ -70,7 +71,7 @@ const placeFaults = [
 ] as const satisfies readonly (RequestFaultCode | null)[];
 export type PlaceFault = Exclude<(typeof placeFaults)[number], null>;
 
-const promptKinds: Record<PromptKind, number> = { chat: 0, completion: 1, embedding: 2 };
+export const promptKinds: Record<PromptKind, number> = { chat: 0, completion: 1, embedding: 2 };
 
 /** A member of the rings. Without `models` it serves any model. */
 export interface RingMember {
@@ -85,6 +86,7 @@ interface NativeCore {
   place(body: Uint8Array, kind: number, nowMs: number): number;
   placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number): number;
   placeBare(model: string, nowMs: number): number;
+  explain(body: Uint8Array, kind: number, nowMs: number): NativeExplanation;
   faultParam(): string;
   retry(ticket: number, nowMs: number): boolean;
   suspect(ticket: number, nowMs: number): void;
@@ -194,27 +196,6 @@ export const exitNow = (code: number): never => addon.exitNow(code);
 /** Bare simdjson and XXH3 over a body: the yardstick of `bench decide`. 0: not JSON. */
 export const bareScan = (body: Uint8Array): number => addon.bareScan(body);
 
-export interface ScanResult {
-  readonly fault: RequestFaultCode | null;
-  readonly stream: boolean;
-  readonly model: string;
-  /** Canonical bytes; up to the end of the first user message. */
-  readonly promptBytes: number;
-  readonly firstUserEnd: number;
-  readonly blockHashes: BigUint64Array;
-  readonly levelKeys: BigUint64Array;
-}
-
-/** Reads a body as the request path does (native/core/README.md). Tests, explain. */
-export function scanPrompt(body: Uint8Array, kind: PromptKind): ScanResult {
-  const scan = addon.scanPrompt(body, promptKinds[kind]);
-  const fault = placeFaults[scan.fault] ?? null;
-  if (fault === null) return { ...scan, fault };
-  const none = new BigUint64Array(0);
-  const empty = { stream: false, model: '', promptBytes: 0, firstUserEnd: 0 };
-  return { ...empty, fault, blockHashes: none, levelKeys: none };
-}
-
 /** Indexes of the result array; order is that of `Result` in native/addon.cc. */
 const resultFields = [
   'ticket',
@@ -321,6 +302,11 @@ export class Core {
   /** A request without a prompt; an empty model is served by any instance. */
   placeBare(model: string, nowMs: number): PlaceFault | null {
     return placeFaults[this.#native.placeBare(model, nowMs)]!;
+  }
+
+  /** What `place` would decide now (scan.ts). Reserves nothing, counts nothing. */
+  explain(body: Uint8Array, kind: PromptKind, nowMs: number): NativeExplanation {
+    return this.#native.explain(body, promptKinds[kind], nowMs);
   }
 
   /** The field of the body at which the last `place` failed; empty if it was none. */

@@ -11,7 +11,7 @@ const layers = [
   ['threads'],
   ['simulate', 'emulate', 'replay'],
   ['router'],
-  ['attempt'],
+  ['attempt', 'explain'],
   ['placing', 'probe'],
   ['listen', 'dispatch', 'stream', 'compute'],
   ['fleet'],
