@@ -110,6 +110,14 @@ napi_value explain(napi_env env, napi_callback_info info) {
   return explainTo(env, *handle.core, body, kind, numberOf(env, arguments[2]));
 }
 
+// lastPrompt(): see addon_explain.h
+napi_value lastPrompt(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  return lastPromptTo(env, *static_cast<CoreHandle*>(data)->core);
+}
+
 // placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number):
 // PlaceStatus
 napi_value placeChain(napi_env env, napi_callback_info info) {
@@ -315,6 +323,7 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("placeChain", placeChain);
   add("placeBare", placeBare);
   add("explain", explain);
+  add("lastPrompt", lastPrompt);
   add("faultParam", faultParam);
   add("retry", retry);
   add("suspect", suspect);

@@ -13,7 +13,24 @@ Napi::Object candidateTo(Napi::Env env, const Candidate& candidate) {
   return object;
 }
 
+/// Blocks of a trace are of 512 tokens, at 4 bytes each.
+constexpr uint64_t kTraceBlocks = 2048 / kBlockBytes;
+
 }  // namespace
+
+Napi::Object lastPromptTo(Napi::Env env, Core& core) {
+  const Prompt& prompt = core.lastPrompt();
+  const size_t whole = prompt.blockHashes.size() / kTraceBlocks;
+  const bool hasRest = prompt.promptBytes > whole * kTraceBlocks * kBlockBytes;
+  Napi::BigUint64Array ids = Napi::BigUint64Array::New(env, whole + (hasRest ? 1 : 0));
+  for (size_t i = 0; i < whole; ++i) ids[i] = prompt.blockHashes[(i + 1) * kTraceBlocks - 1];
+  if (hasRest) ids[whole] = core.lastPromptKey();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("model", Napi::String::New(env, prompt.model.data(), prompt.model.size()));
+  object.Set("promptBytes", static_cast<double>(prompt.promptBytes));
+  object.Set("traceIds", ids);
+  return object;
+}
 
 Napi::Object explainTo(Napi::Env env, const Core& core, const Bytes& body, PromptKind kind,
                        double nowMs) {

@@ -1,4 +1,5 @@
-// `explain` of a core as a JavaScript object: what a request's way would be. Off the path of requests.
+// What a core tells beside its decisions, as JavaScript objects: what a request's way would be, and
+// the prompt of the last one. Off the path of requests, but for the journal.
 #pragma once
 
 #include <napi.h>
@@ -12,5 +13,8 @@ namespace dualmap {
 /// fields only `faultParam` is there unless it is `placed`.
 [[nodiscard]] Napi::Object explainTo(Napi::Env env, const Core& core, const Bytes& body,
                                      PromptKind kind, double nowMs);
+
+/// Model, bytes and block ids in the way of traces (src/core/scan.ts).
+[[nodiscard]] Napi::Object lastPromptTo(Napi::Env env, Core& core);
 
 }  // namespace dualmap

@@ -18,6 +18,7 @@ import { explain, explainedRoute } from './explain.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
+import { type Journal, JournalEntry } from './observe/journal.ts';
 import type { Log } from './observe/log.ts';
 import { metricsType } from './observe/metrics-port.ts';
 import type { ThreadStats } from './observe/thread-stats.ts';
@@ -43,6 +44,8 @@ export interface RouterParts {
   readonly clock: Clock;
   readonly stats: ThreadStats;
   readonly log: Log;
+  /** `null`: off. */
+  readonly journal: Journal | null;
   /** Whether requests may be sent to the instance of this slot. */
   isServing(slot: number): boolean;
   /** The upstream client for an instance's URL. */
@@ -94,7 +97,7 @@ export class Router {
 
   /** From read to ended: the flow of a request that goes to an instance. */
   async #servePlaced(exchange: Exchange, route: PlacedRoute, requestId: string): Promise<void> {
-    const { core, clock, stats, log } = this.#parts;
+    const { core, clock, stats, log, journal } = this.#parts;
     this.#admit(exchange);
     const body = await exchange.readBody(this.#options.bodyBytesMax);
     const readMs = clock.nowMs();
@@ -105,6 +108,7 @@ export class Router {
         ? core.placeBare(isJson(exchange) ? modelOf(body) : '', readMs)
         : core.place(body, route, readMs);
     if (fault !== null) throw placeFault(fault, core.faultParam, body);
+    const isWrittenDown = journal !== null && route !== 'pass';
     const flight: Flight = {
       exchange,
       route,
@@ -112,6 +116,7 @@ export class Router {
       ticket: core.placement.ticket,
       readMs,
       isBodyHeld: false,
+      entry: isWrittenDown ? new JournalEntry(requestId, route, readMs, core.lastPrompt()) : null,
       request: {
         origin: '',
         method: exchange.method,
@@ -126,7 +131,9 @@ export class Router {
     } finally {
       core.end(flight.ticket);
       stats.countEnding(ending);
-      const durationMs = clock.nowMs() - readMs;
+      const nowMs = clock.nowMs();
+      if (flight.entry !== null) journal?.write(flight.entry.line(ending, nowMs, Date.now()));
+      const durationMs = nowMs - readMs;
       stats.observe('duration', durationMs / 1000);
       if (this.#logsRequests) log.debug({ requestId, route, ending, durationMs }, 'request ended');
     }
@@ -146,7 +153,7 @@ export class Router {
       const attempt = this.#send(flight, mayRetryStatus);
       const outcome = await attempt.relay.outcome;
       attempt.ended(outcome);
-      this.#countUsage(outcome);
+      this.#countUsage(flight, outcome);
       if (isHeldAgainst(outcome)) core.suspect(flight.ticket, clock.nowMs());
       if (outcome.kind !== 'failedBeforeFirstToken') return outcome.kind;
       this.#logFailure(attempt, outcome, flight.requestId);
@@ -165,14 +172,16 @@ export class Router {
     const deadlineMs = flight.readMs + this.#options.firstTokenTimeoutMs;
     const attempt = new Attempt(this.#attemptParts, flight, added, deadlineMs, mayRetryStatus);
     this.#waiting.add(attempt);
+    flight.entry?.sent(placement, this.#urls);
     flight.request.origin = url;
     const upstream = this.#parts.upstreamFor(url);
     attempt.relay = relayAnswer(upstream, flight.request, flight.exchange, attempt);
     return attempt;
   }
 
-  #countUsage(outcome: RelayOutcome): void {
+  #countUsage({ entry }: Flight, outcome: RelayOutcome): void {
     if (outcome.kind !== 'completed' || outcome.usage === null) return;
+    if (entry !== null) entry.usage = outcome.usage;
     const { stats } = this.#parts;
     stats.add('promptTokens', outcome.usage.promptTokens);
     stats.add('completionTokens', outcome.usage.completionTokens);

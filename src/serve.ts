@@ -13,6 +13,8 @@ import { MetricsPoller } from './fleet/engines/poller.ts';
 import { HealthChecks } from './fleet/health.ts';
 import { type FleetSnapshot, Registry } from './fleet/registry.ts';
 import { chooseFrontEnd, probePort } from './listen/choose.ts';
+import type { JournalBatch } from './observe/journal.ts';
+import { JournalFile } from './observe/journal-file.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { type MetricsPort, openMetricsPort } from './observe/metrics-port.ts';
@@ -102,6 +104,8 @@ class MainThread implements RunningRouter {
   readonly #threads: Worker[] = [];
   readonly #ended: Promise<void>[] = [];
   #metricsPort: MetricsPort | null = null;
+  /** `null`: off. */
+  #journal: JournalFile | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(config: Config, memory: SharedArrayBuffer, port: number, log: Log) {
@@ -187,6 +191,7 @@ class MainThread implements RunningRouter {
     const fleet = this.#registry.snapshot();
     try {
       await this.#openMetricsPort();
+      this.#journal = await openJournal(this.#config, this.#log);
       for (const thread of this.stats.keys()) await this.#startThread(thread + 1, fleet);
     } catch (error) {
       await this.close(0);
@@ -216,6 +221,7 @@ class MainThread implements RunningRouter {
       worker.on('message', (message: FromIoThread) => {
         if (message.type === 'listening') resolve();
         else if (message.type === 'failedToListen') reject(new Error(message.message));
+        else if (message.type === 'journal') void this.#writeJournal(worker, message.batch);
         else void this.#answerMetrics(worker, message.id);
       });
       worker.once('error', reject);
@@ -226,6 +232,12 @@ class MainThread implements RunningRouter {
   async #answerMetrics(worker: Worker, id: number): Promise<void> {
     const text = await this.#metrics.text();
     worker.postMessage({ type: 'metrics', id, text } satisfies ToIoThread);
+  }
+
+  async #writeJournal(worker: Worker, { text, lines }: JournalBatch): Promise<void> {
+    const isWritten = (await this.#journal?.append(text)) ?? false;
+    const receipt = { chars: text.length, lines, isWritten };
+    worker.postMessage({ type: 'journalSettled', receipt } satisfies ToIoThread);
   }
 
   #tellAll(message: ToIoThread): void {
@@ -244,6 +256,18 @@ class MainThread implements RunningRouter {
     const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);
     await Promise.all(this.#ended);
     clearTimeout(grace);
-    await Promise.all([this.#probes.close(), this.#metricsPort?.close()]);
+    await Promise.all([this.#probes.close(), this.#metricsPort?.close(), this.#journal?.close()]);
   }
+}
+
+async function openJournal(config: Config, log: Log): Promise<JournalFile | null> {
+  const { journalFile: path, journalBytesMax: bytesMax, journalFilesMax: filesMax } = config;
+  if (path === null) return null;
+  return JournalFile.open(
+    { path, bytesMax, filesMax },
+    {
+      onLost: (cause) => log.warn({ path, cause: String(cause) }, 'lines of the journal are lost'),
+      onWrittenAgain: () => log.info({ path }, 'the journal is written again'),
+    },
+  );
 }

@@ -5,6 +5,7 @@
 import type { Config } from './config/config.ts';
 import type { CoreOptions } from './core/native.ts';
 import type { FleetSnapshot } from './fleet/registry.ts';
+import type { JournalBatch, JournalReceipt } from './observe/journal.ts';
 
 export interface IoThreadData {
   /** 1..ioThreads; 0 is main. */
@@ -19,6 +20,7 @@ export type ToIoThread =
   | { readonly type: 'fleet'; readonly fleet: FleetSnapshot }
   | { readonly type: 'instanceLost'; readonly slot: number }
   | { readonly type: 'metrics'; readonly id: number; readonly text: string }
+  | { readonly type: 'journalSettled'; readonly receipt: JournalReceipt }
   /** Take no new connections, finish what is in flight, end. */
   | { readonly type: 'drain' }
   /** Close what is left; end now. */
@@ -27,7 +29,8 @@ export type ToIoThread =
 export type FromIoThread =
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'failedToListen'; readonly message: string }
-  | { readonly type: 'metrics'; readonly id: number };
+  | { readonly type: 'metrics'; readonly id: number }
+  | { readonly type: 'journal'; readonly batch: JournalBatch };
 
 /** The built file of a thread's entry; sources run by a test runner find it in dist/. */
 export function threadUrl(name: string): URL {

@@ -62,6 +62,10 @@ class Core {
   [[nodiscard]] PlaceStatus placeBare(std::string_view model, double nowMs,
                                       Placement* out) noexcept;
 
+  /// Of the body placed last, until the next one: its prompt, and the key of all of it.
+  [[nodiscard]] const Prompt& lastPrompt() const noexcept { return prompt_; }
+  [[nodiscard]] uint64_t lastPromptKey() noexcept { return scanner_.wholeKey(); }
+
   /// What `place` would decide now, with its key; reserves nothing, counts nothing, `out` has no
   /// ticket. Not for the path of a request: it allocates.
   [[nodiscard]] PlaceStatus explain(const char* body, size_t bytes, size_t capacity,

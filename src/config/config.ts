@@ -75,4 +75,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   readonly logJson: boolean;
   readonly prometheusPort: number | null;
+  readonly journalFile: string | null;
+  readonly journalBytesMax: number;
+  /** Files of the journal, the one being written included. */
+  readonly journalFilesMax: number;
 }

@@ -1,33 +1,16 @@
 import { availableParallelism } from 'node:os';
-import { type Config, frontEnds, logLevels, policies } from './config.ts';
+import { type Config, frontEnds, policies } from './config.ts';
 import { urlList } from './instance-url.ts';
 import * as kinds from './kinds.ts';
+import { type CommandName, commandNames, filePath, type OptionTable } from './option.ts';
+import { observing } from './options-observing.ts';
 
 /**
  * Every option of the router: the one table from which the command line, the environment, the YAML
  * file, `--help`, the README and the boundary tests are made. Data only.
  */
 
-export const commandNames = ['serve', 'check', 'demo'] as const;
-export type CommandName = (typeof commandNames)[number];
-
-export interface Option<T> {
-  /** `--name` on the command line, `name:` in the file, `DUALMAP_NAME` in the environment. */
-  readonly name: string;
-  readonly kind: kinds.Kind<T>;
-  /** What a number counts; empty if it has no unit. */
-  readonly unit: string;
-  readonly default: T;
-  /** Stands for the default in the documentation, where that differs from machine to machine. */
-  readonly defaultText?: string;
-  /** What it does and why it is as it is; ends up in `--help` and in the README. */
-  readonly why: string;
-  readonly commands: readonly CommandName[];
-  /** Never shown, in no message. */
-  readonly secret?: true;
-}
-
-export type OptionTable = { readonly [Field in keyof Config]: Option<Config[Field]> };
+export { type CommandName, commandNames, type Option, type OptionTable } from './option.ts';
 
 const all = commandNames;
 /** The demo brings its own instances. */
@@ -37,11 +20,6 @@ const hostName = kinds.text(/^[\w.:-]+$/, {
   placeholder: 'HOST',
   accepts: 'an address or a host name',
   edges: { taken: ['0.0.0.0', '::', 'localhost'], refused: ['', 'a b', '[::]', 'a/b'] },
-});
-const filePath = kinds.text(/^[^\0]+$/, {
-  placeholder: 'FILE',
-  accepts: 'a path',
-  edges: { taken: ['dualmap.yaml', 'a b.yaml'], refused: [''] },
 });
 const urlPath = kinds.text(/^\/[\x21-\x7e]*$/, {
   placeholder: 'PATH',
@@ -321,41 +299,6 @@ const sending = {
     unit: 'ms',
     default: 1000,
     why: 'how often the metrics of each engine are read: its queue, which other routers fill too, its cache',
-    commands: all,
-  },
-} as const satisfies Partial<OptionTable>;
-
-const observing = {
-  explain: {
-    name: 'explain',
-    kind: kinds.onOff,
-    unit: '',
-    default: false,
-    why: 'answers say in `x-dualmap-*` header fields where they came from and why',
-    commands: all,
-  },
-  logLevel: {
-    name: 'log-level',
-    kind: kinds.choice(logLevels),
-    unit: '',
-    default: 'info',
-    why: 'the least severe line that is logged; `debug` logs every request',
-    commands: all,
-  },
-  logJson: {
-    name: 'log-json',
-    kind: kinds.onOff,
-    unit: '',
-    default: false,
-    why: 'one JSON object a line, for machines',
-    commands: all,
-  },
-  prometheusPort: {
-    name: 'prometheus-port',
-    kind: kinds.orOff(kinds.integer(0, 65_535)),
-    unit: '',
-    default: null,
-    why: 'a second port for `/metrics` alone, out of the reach of clients; 0 takes a free one',
     commands: all,
   },
 } as const satisfies Partial<OptionTable>;

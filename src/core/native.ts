@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { RequestFaultCode } from '../errors.ts';
 import type { PromptKind } from '../terms.ts';
-import type { NativeExplanation } from './scan.ts';
+import type { LastPrompt, NativeExplanation } from './scan.ts';
 import type { UpstreamAddon } from './upstream-addon.ts';
 
 /** Sizes of the shared memory, fixed when it is made. */
@@ -87,6 +87,7 @@ interface NativeCore {
   placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number): number;
   placeBare(model: string, nowMs: number): number;
   explain(body: Uint8Array, kind: number, nowMs: number): NativeExplanation;
+  lastPrompt(): LastPrompt;
   faultParam(): string;
   retry(ticket: number, nowMs: number): boolean;
   suspect(ticket: number, nowMs: number): void;
@@ -307,6 +308,11 @@ export class Core {
   /** What `place` would decide now (scan.ts). Reserves nothing, counts nothing. */
   explain(body: Uint8Array, kind: PromptKind, nowMs: number): NativeExplanation {
     return this.#native.explain(body, promptKinds[kind], nowMs);
+  }
+
+  /** Of the body that `place` has just placed: to be asked before the next one. For the journal. */
+  lastPrompt(): LastPrompt {
+    return this.#native.lastPrompt();
   }
 
   /** The field of the body at which the last `place` failed; empty if it was none. */

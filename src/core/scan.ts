@@ -4,7 +4,15 @@
  */
 import type { RequestFaultCode } from '../errors.ts';
 import type { PromptKind } from '../terms.ts';
-import { addon, type Core, type PlaceFault, placeFaults, promptKinds, type Reason, reasons } from './native.ts';
+import {
+  addon,
+  type Core,
+  type PlaceFault,
+  placeFaults,
+  promptKinds,
+  type Reason,
+  reasons,
+} from './native.ts';
 
 export interface ScanResult {
   readonly fault: RequestFaultCode | null;
@@ -61,6 +69,18 @@ export type NativeExplanation = Omit<Explanation, 'reason'> & {
 export interface Unplaceable {
   readonly fault: PlaceFault;
   readonly param: string;
+}
+
+/** The prompt of the body that was placed last, without its text (native/addon_explain.cc). */
+export interface LastPrompt {
+  readonly model: string;
+  /** Canonical bytes. */
+  readonly promptBytes: number;
+  /**
+   * An id for each begun block of 2,048 bytes, 512 tokens at 4 bytes a token, as in traces: equal
+   * ids mean equal prefixes. The last one, if its block is not full, names the whole prompt.
+   */
+  readonly traceIds: BigUint64Array;
 }
 
 /** What `Core.place` would decide now; no later decision is changed by asking. */

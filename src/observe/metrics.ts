@@ -80,6 +80,13 @@ function addThreadMetrics({ threads }: MetricsSource, add: Add): void {
   counter('dualmap_prompt_tokens_total', 'Prompt tokens as engines report them.', 'promptTokens');
   counter('dualmap_completion_tokens_total', 'Tokens that engines made.', 'completionTokens');
   counter('dualmap_cached_tokens_total', 'Prompt tokens that engines had cached.', 'cachedTokens');
+  const lines = ['written', 'lost'] as const;
+  add('dualmap_journal_lines_total', 'counter', 'Lines of the journal, by what came of them.', () =>
+    lines.map((result) => ({
+      labels: { result },
+      value: sum((stats) => stats.counter(result === 'lost' ? 'journalLost' : 'journalWritten')),
+    })),
+  );
   const histogram = (name: string, help: string, key: HistogramName) =>
     add(name, 'histogram', help, () => histogramSamples(name, key, threads));
   histogram(
