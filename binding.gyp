@@ -6,6 +6,7 @@
       "sources": [
         "native/addon.cc",
         "native/addon_core.cc",
+        "native/addon_explain.cc",
         "native/addon_upstream.cc",
         "native/core/bare_scan.cc",
         "native/core/canonical_json.cc",

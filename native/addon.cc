@@ -78,6 +78,10 @@ Napi::Value layoutOfState(const Napi::CallbackInfo& info) {
   set("coldClaimsTotal", offsetof(InstanceSlot, coldClaimsTotal));
   set("migrationsTotal", offsetof(InstanceSlot, migrationsTotal));
   set("standing", offsetof(InstanceSlot, standing));
+  set("scrapedWaiting", offsetof(InstanceSlot, scrapedWaiting));
+  set("scrapedRunning", offsetof(InstanceSlot, scrapedRunning));
+  set("scrapedKvUse", offsetof(InstanceSlot, scrapedKvUse));
+  set("scrapedAtMs", offsetof(InstanceSlot, scrapedAtMs));
   return result;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "addon_explain.h"
 #include "addon_values.h"
 #include "core/core.h"
 
@@ -126,6 +127,23 @@ napi_value place(napi_env env, napi_callback_info info) {
   const PlaceStatus status = handle.core->place(body.data, body.length, body.capacity, kind,
                                                 numberOf(env, arguments[2]), &placement);
   return finishPlacing(env, handle, status, placement);
+}
+
+// explain(body: Uint8Array, kind: number, nowMs: number): see addon_explain.h
+napi_value explain(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const Bytes body = paddedBody(&handle.padded, bytesOf(env, arguments[0]));
+  const auto kind = static_cast<PromptKind>(numberOf(env, arguments[1]));
+  return explainTo(env, *handle.core, body, kind, numberOf(env, arguments[2]));
+}
+
+// lastPrompt(): see addon_explain.h
+napi_value lastPrompt(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  return lastPromptTo(env, *static_cast<CoreHandle*>(data)->core);
 }
 
 // placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number):
@@ -366,6 +384,8 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("place", place);
   add("placeChain", placeChain);
   add("placeBare", placeBare);
+  add("explain", explain);
+  add("lastPrompt", lastPrompt);
   add("faultParam", faultParam);
   add("retry", retry);
   add("suspect", onTicket<&Core::suspect>);

@@ -9,6 +9,7 @@ import type { DenseSet, DenseSetMember } from './dense-set.ts';
 import type { UpstreamRequest } from './dispatch/upstream.ts';
 import type { Exchange } from './listen/exchange.ts';
 import { headerOf } from './listen/headers.ts';
+import type { JournalEntry } from './observe/journal.ts';
 import type { ThreadStats } from './observe/thread-stats.ts';
 import type { PlacedRoute } from './placing.ts';
 import type { Relay, RelayHooks, RelayOutcome } from './stream/relay.ts';
@@ -26,6 +27,8 @@ export interface Flight {
   readonly request: UpstreamRequest & { origin: string };
   /** An attempt that failed may still read the request body. */
   isBodyHeld: boolean;
+  /** `null`: it is not written down. */
+  readonly entry: JournalEntry | null;
 }
 
 /** What an attempt tells. */
@@ -88,6 +91,7 @@ export class Attempt implements RelayHooks, DenseSetMember {
   answerHeaders(status: number, headers: HeaderList): HeaderList {
     this.#isAnswered = true;
     this.#parts.stats.countStatus(status);
+    if (this.#flight.entry !== null) this.#flight.entry.status = status;
     if (headerOf(headers, 'x-request-id') === undefined) return headers;
     const isKept = (at: number) => headers[at - (at % 2)] !== 'x-request-id';
     return headers.filter((_text, at) => isKept(at));
@@ -102,7 +106,9 @@ export class Attempt implements RelayHooks, DenseSetMember {
     const nowMs = clock.nowMs();
     core.firstToken(this.#flight.ticket, nowMs);
     if (!isStreamed) return;
-    stats.observe('ttft', (nowMs - this.#flight.readMs) / 1000);
+    const ttftMs = nowMs - this.#flight.readMs;
+    stats.observe('ttft', ttftMs / 1000);
+    if (this.#flight.entry !== null) this.#flight.entry.ttftMs = ttftMs;
     stats.observe('estimateError', Math.abs(nowMs - this.#sentMs - this.#ttftEstimateMs) / 1000);
   }
 

@@ -9,14 +9,17 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Attempt, type AttemptParts, type Flight, isHeldAgainst } from './attempt.ts';
 import type { Clock } from './clock.ts';
+import type { FleetState } from './core/fleet-state.ts';
 import type { Core } from './core/native.ts';
 import type { PlacementView } from './core/placement-view.ts';
 import { DenseSet } from './dense-set.ts';
 import type { Upstream } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
+import { explain, explainedRoute } from './explain.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
+import { type Journal, JournalEntry } from './observe/journal.ts';
 import type { Log } from './observe/log.ts';
 import { metricsType } from './observe/metrics-port.ts';
 import type { ThreadStats } from './observe/thread-stats.ts';
@@ -41,9 +44,12 @@ export interface RouterOptions {
 /** What this thread knows of the world around it. */
 export interface RouterParts {
   readonly core: Core;
+  readonly state: FleetState;
   readonly clock: Clock;
   readonly stats: ThreadStats;
   readonly log: Log;
+  /** `null`: off. */
+  readonly journal: Journal | null;
   /** Whether requests may be sent to the instance of this slot. */
   isServing(slot: number): boolean;
   /** The upstream client for an instance's URL. */
@@ -84,6 +90,7 @@ export class Router {
       const route = matchRoute(exchange.method, exchange.path);
       if (route instanceof RequestFault) throw route;
       if (isPlaced(route)) await this.#servePlaced(exchange, route, requestId);
+      else if (route === 'explain') await this.#explain(exchange, requestId);
       else await this.#answerLocally(exchange, route, requestId);
     } catch (error) {
       if (error instanceof RequestFault) this.#refuse(exchange, error, requestId);
@@ -96,7 +103,7 @@ export class Router {
 
   /** From read to ended: the flow of a request that goes to an instance. */
   async #servePlaced(exchange: Exchange, route: PlacedRoute, requestId: string): Promise<void> {
-    const { core, clock, stats, log } = this.#parts;
+    const { core, clock, stats, log, journal } = this.#parts;
     this.#admit(exchange);
     const body = await exchange.readBody(this.#options.bodyBytesMax);
     const readMs = clock.nowMs();
@@ -108,6 +115,7 @@ export class Router {
         : core.place(body, route, readMs);
     if (fault === 'queue_full') stats.countEnding('shed');
     if (fault !== null) throw placeFault(fault, core.faultParam, body);
+    const isWrittenDown = journal !== null && route !== 'pass';
     const flight: Flight = {
       exchange,
       route,
@@ -115,6 +123,7 @@ export class Router {
       ticket: core.placement.ticket,
       readMs,
       isBodyHeld: false,
+      entry: isWrittenDown ? new JournalEntry(requestId, route, readMs, core.lastPrompt()) : null,
       request: {
         origin: '',
         method: exchange.method,
@@ -130,7 +139,9 @@ export class Router {
       const ending = ended === 'queueTimeout' ? 'deadline' : ended;
       core.end(flight.ticket, clock.nowMs());
       stats.countEnding(ending);
-      const durationMs = clock.nowMs() - readMs;
+      const nowMs = clock.nowMs();
+      if (flight.entry !== null) journal?.write(flight.entry.line(ending, nowMs, Date.now()));
+      const durationMs = nowMs - readMs;
       stats.observe('duration', durationMs / 1000);
       if (this.#logsRequests) log.debug({ requestId, route, ending, durationMs }, 'request ended');
     }
@@ -149,7 +160,7 @@ export class Router {
     for (let attempt = first; ; attempt = this.#send(flight, false)) {
       const outcome = await attempt.relay.outcome;
       attempt.ended(outcome);
-      this.#countUsage(outcome);
+      this.#countUsage(flight, outcome);
       if (isHeldAgainst(outcome)) core.suspect(flight.ticket, clock.nowMs());
       if (outcome.kind !== 'failedBeforeFirstToken') return outcome.kind;
       this.#logFailure(attempt, outcome, flight.requestId);
@@ -176,14 +187,16 @@ export class Router {
     const deadlineMs = flight.readMs + this.#options.firstTokenTimeoutMs;
     const attempt = new Attempt(this.#attemptParts, flight, added, deadlineMs, mayRetryStatus);
     this.#prefilling.add(attempt);
+    flight.entry?.sent(placement, this.#urls);
     flight.request.origin = url;
     const upstream = this.#parts.upstreamFor(url);
     attempt.relay = relayAnswer(upstream, flight.request, flight.exchange, attempt);
     return attempt;
   }
 
-  #countUsage(outcome: RelayOutcome): void {
+  #countUsage({ entry }: Flight, outcome: RelayOutcome): void {
     if (outcome.kind !== 'completed' || outcome.usage === null) return;
+    if (entry !== null) entry.usage = outcome.usage;
     const { stats } = this.#parts;
     stats.add('promptTokens', outcome.usage.promptTokens);
     stats.add('completionTokens', outcome.usage.completionTokens);
@@ -191,9 +204,7 @@ export class Router {
   }
 
   #admit(exchange: Exchange): void {
-    if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
-      throw new RequestFault('unauthorized', 'the API key is missing or wrong');
-    }
+    this.#authorize(exchange);
     if (this.#isDraining) {
       this.#parts.stats.countEnding('drained');
       throw new RequestFault('draining', 'the router is shutting down', { retryAfterSeconds: 1 });
@@ -205,14 +216,29 @@ export class Router {
     }
   }
 
+  #authorize(exchange: Exchange): void {
+    if (this.#apiKey === null) return;
+    if (isSameSecret(exchange.header('authorization'), this.#apiKey)) return;
+    throw new RequestFault('unauthorized', 'the API key is missing or wrong');
+  }
+
+  /** What would become of this body; nothing is reserved, counted or sent. */
+  async #explain(exchange: Exchange, requestId: string): Promise<void> {
+    this.#authorize(exchange);
+    const body = await exchange.readBody(this.#options.bodyBytesMax);
+    const { core, state, clock } = this.#parts;
+    const route = explainedRoute(exchange.query);
+    const text = explain({ core, state, urls: this.#urls }, body, route, clock.nowMs());
+    exchange.releaseBody();
+    this.#answer(exchange, 200, 'application/json', text, requestId);
+  }
+
   async #answerLocally(exchange: Exchange, route: Route, requestId: string): Promise<void> {
     let status = 200;
     let type = 'application/json';
     let text = '{"status":"ok"}';
     if (route === 'models') {
-      if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
-        throw new RequestFault('unauthorized', 'the API key is missing or wrong');
-      }
+      this.#authorize(exchange);
       text = this.#modelsJson;
     } else if (route === 'readiness' && (this.#isDraining || !this.#hasServing())) {
       status = 503;
@@ -221,6 +247,10 @@ export class Router {
       type = metricsType;
       text = await this.#parts.metrics();
     }
+    this.#answer(exchange, status, type, text, requestId);
+  }
+
+  #answer(exchange: Exchange, status: number, type: string, text: string, requestId: string): void {
     if (exchange.gone) return;
     exchange.cork(() => {
       exchange.head(status, ['content-type', type, 'x-request-id', requestId]);

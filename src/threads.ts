@@ -5,6 +5,7 @@
 import type { Config } from './config/config.ts';
 import type { CoreOptions } from './core/core-options.ts';
 import type { FleetSnapshot } from './fleet/registry.ts';
+import type { JournalBatch, JournalReceipt } from './observe/journal.ts';
 import { policyModes } from './policy.ts';
 
 export interface IoThreadData {
@@ -22,6 +23,7 @@ export type ToIoThread =
   /** Instances have come, gone or recovered; the fleet state says so already. */
   | { readonly type: 'fleetChanged' }
   | { readonly type: 'metrics'; readonly id: number; readonly text: string }
+  | { readonly type: 'journalSettled'; readonly receipt: JournalReceipt }
   /** Take no new connections, finish what is in flight, end. */
   | { readonly type: 'drain' }
   /** Close what is left; end now. */
@@ -30,7 +32,8 @@ export type ToIoThread =
 export type FromIoThread =
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'failedToListen'; readonly message: string }
-  | { readonly type: 'metrics'; readonly id: number };
+  | { readonly type: 'metrics'; readonly id: number }
+  | { readonly type: 'journal'; readonly batch: JournalBatch };
 
 /** The built file of a thread's entry; sources run by a test runner find it in dist/. */
 export function threadUrl(name: string): URL {

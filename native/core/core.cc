@@ -56,14 +56,40 @@ PlaceStatus Core::place(const char* body, size_t bytes, size_t capacity, PromptK
   const ScanFault fault = scanner_.scan(body, bytes, capacity, kind, &prompt_);
   out->faultParam = prompt_.faultParam;
   if (fault != ScanFault::none) return statusOf(fault);
-  const double tokens = static_cast<double>(prompt_.promptBytes) * options_.placing.tokensPerByte;
-  const RequestView request{prompt_.blockHashes.data(),
-                            static_cast<uint32_t>(prompt_.blockHashes.size()), &prompt_.levels,
-                            std::max<uint64_t>(1, static_cast<uint64_t>(tokens)),
-                            kind != PromptKind::embedding};
   out->stream = prompt_.stream;
   out->promptBytes = prompt_.promptBytes;
-  return decide(request, modelHash(prompt_.model), nowMs, out);
+  return decide(viewOf(prompt_, kind), modelHash(prompt_.model), nowMs, out);
+}
+
+RequestView Core::viewOf(const Prompt& prompt, PromptKind kind) const noexcept {
+  const double tokens = static_cast<double>(prompt.promptBytes) * options_.placing.tokensPerByte;
+  return {prompt.blockHashes.data(), static_cast<uint32_t>(prompt.blockHashes.size()),
+          &prompt.levels, std::max<uint64_t>(1, static_cast<uint64_t>(tokens)),
+          kind != PromptKind::embedding};
+}
+
+PlaceStatus Core::explain(const char* body, size_t bytes, size_t capacity, PromptKind kind,
+                          double nowMs, Placement* out, uint64_t* key) const noexcept {
+  PromptScanner scanner;
+  Prompt prompt;
+  const ScanFault fault = scanner.scan(body, bytes, capacity, kind, &prompt);
+  out->faultParam = prompt.faultParam;
+  if (fault != ScanFault::none) return statusOf(fault);
+  const RequestView request = viewOf(prompt, kind);
+  out->stream = prompt.stream;
+  out->promptBytes = prompt.promptBytes;
+  out->promptTokens = request.promptTokens;
+  out->blocks = request.blocks;
+  out->decision = Decision{};
+  const Rings::Reading rings(rings_);
+  const uint32_t group = rings.groupOf(modelHash(prompt.model));
+  if (group == kNone) return unserved(rings);
+  Hotness hotness(state_);
+  const FleetView fleet(state_, index_, hotness, rings, rings.group(group), options_.placing, nowMs,
+                        Counting::no);
+  if (!policy_->choose(fleet, request, &out->decision)) return PlaceStatus::noInstance;
+  *key = request.levels->keys[out->decision.level];
+  return PlaceStatus::placed;
 }
 
 PlaceStatus Core::placeChain(const uint64_t* chain, uint32_t blocks, uint64_t promptTokens,

@@ -73,6 +73,16 @@ class Core {
   [[nodiscard]] PlaceStatus placeBare(std::string_view model, double nowMs,
                                       Placement* out) noexcept;
 
+  /// Of the body placed last, until the next one: its prompt, and the key of all of it.
+  [[nodiscard]] const Prompt& lastPrompt() const noexcept { return prompt_; }
+  [[nodiscard]] uint64_t lastPromptKey() noexcept { return scanner_.wholeKey(); }
+
+  /// What `place` would decide now, with its key; reserves nothing, counts nothing, `out` has no
+  /// ticket. Not for the path of a request: it allocates.
+  [[nodiscard]] PlaceStatus explain(const char* body, size_t bytes, size_t capacity,
+                                    PromptKind kind, double nowMs, Placement* out,
+                                    uint64_t* key) const noexcept;
+
   /// Gives back the instance that failed and reserves the other candidate, then the next distinct
   /// instance. False when every serving instance has been tried; the ticket must still be ended.
   [[nodiscard]] bool retry(uint64_t ticket, double nowMs, Placement* out) noexcept;
@@ -136,6 +146,7 @@ class Core {
     std::vector<uint32_t> tried;
   };
 
+  [[nodiscard]] RequestView viewOf(const Prompt& prompt, PromptKind kind) const noexcept;
   PlaceStatus decide(const RequestView& request, uint64_t model, double nowMs,
                      Placement* out) noexcept;
   Ticket& take(uint64_t* id) noexcept;

@@ -16,7 +16,7 @@ namespace dualmap {
 
 // Bump kLayoutVersion with any change here; src/core/fleet-state.ts mirrors the offsets.
 inline constexpr uint64_t kMagic = 0x31'70'61'6D'6C'61'75'64;  // "dualmap1"
-inline constexpr uint32_t kLayoutVersion = 2;
+inline constexpr uint32_t kLayoutVersion = 3;
 inline constexpr size_t kLineBytes = 64;
 
 #define DUALMAP_ASSERT(condition, what)                                                          \
@@ -125,8 +125,15 @@ struct alignas(kLineBytes) InstanceSlot {
   std::atomic<uint64_t> failuresTotal;
   std::atomic<uint64_t> coldClaimsTotal;  // claimed although the other candidate held more
   std::atomic<uint64_t> migrationsTotal;  // moved here from the queue of the other candidate
+
+  // Line 3: what the engine last said of itself (src/fleet/engines), whoever sent it the requests.
+  // Main writes, anyone reads; a hint beside line 1, which no scrape touches.
+  alignas(kLineBytes) std::atomic<double> scrapedWaiting;
+  std::atomic<double> scrapedRunning;
+  std::atomic<double> scrapedKvUse;  // 0..1; below 0: not told
+  std::atomic<double> scrapedAtMs;   // when it was asked; 0: never
 };
-static_assert(sizeof(InstanceSlot) == 3 * kLineBytes);
+static_assert(sizeof(InstanceSlot) == 4 * kLineBytes);
 
 /// Where a thread says which rings it is reading (rings.h). 0: none.
 struct alignas(kLineBytes) ReaderLine {

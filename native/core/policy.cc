@@ -53,7 +53,7 @@ class DualMapPaper final : public Policy {
  public:
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     const auto always = [](uint64_t) { return true; };
-    out->level = fleet.hotness.levelOf(*request.levels, fleet.group.members, always);
+    out->level = fleet.levelOf(*request.levels, always);
     const uint64_t key = request.levels->keys[out->level];
     out->first = fleet.walk(0, key, kNone);
     if (out->first == kNone) return false;
@@ -111,7 +111,7 @@ class DualMap final : public Policy {
       const uint32_t second = fleet.group.members > 1 ? fleet.walk(1, key, first) : kNone;
       return second == kNone || isBusy(fleet, second);
     };
-    out->level = fleet.hotness.levelOf(*request.levels, fleet.group.members, isLoaded);
+    out->level = fleet.levelOf(*request.levels, isLoaded);
     const uint64_t key = request.levels->keys[out->level];
     out->first = fleet.walk(0, key, kNone);
     if (out->first == kNone) return false;
@@ -149,7 +149,7 @@ class RoundRobin final : public Policy {
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     const uint32_t* members = fleet.rings.members(fleet.group);
     const uint32_t count = fleet.group.members;
-    const uint64_t turn = fleet.state.header().roundRobin.fetch_add(1, std::memory_order_relaxed);
+    const uint64_t turn = fleet.turn();
     const auto next = [&](uint32_t except, auto accepts) {
       for (uint32_t i = 0; i < count; ++i) {
         const uint32_t slot = members[(turn + i) % count];
@@ -248,7 +248,7 @@ bool chooseLeastRequests(const FleetView& fleet, Decision* out) noexcept {
   const uint32_t* members = fleet.rings.members(fleet.group);
   const uint32_t count = fleet.group.members;
   // Equal loads take turns.
-  const uint64_t turn = fleet.state.header().roundRobin.fetch_add(1, std::memory_order_relaxed);
+  const uint64_t turn = fleet.turn();
   uint64_t bestLoad = UINT64_MAX;
   for (const bool takesSuspects : {false, true}) {
     for (uint32_t i = 0; i < count && bestLoad > 0; ++i) {

@@ -94,9 +94,15 @@ export interface Config {
   readonly healthFailureThreshold: number;
   readonly healthSuccessThreshold: number;
   readonly shutdownGraceMs: number;
+  /** How often each engine's own metrics are read. */
+  readonly metricsPollIntervalMs: number | null;
 
   readonly explain: boolean;
   readonly logLevel: LogLevel;
   readonly logJson: boolean;
   readonly prometheusPort: number | null;
+  readonly journalFile: string | null;
+  readonly journalBytesMax: number;
+  /** Files of the journal, the one being written included. */
+  readonly journalFilesMax: number;
 }

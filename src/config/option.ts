@@ -1,7 +1,7 @@
 import type { Config } from './config.ts';
-import type * as kinds from './kinds.ts';
+import * as kinds from './kinds.ts';
 
-/** What a row of the option table is. */
+/** What a row of the option table is (options.ts), and what its parts share. Data only. */
 
 export const commandNames = ['serve', 'check', 'demo'] as const;
 export type CommandName = (typeof commandNames)[number];
@@ -23,3 +23,9 @@ export interface Option<T> {
 }
 
 export type OptionTable = { readonly [Field in keyof Config]: Option<Config[Field]> };
+
+export const filePath = kinds.text(/^[^\0]+$/, {
+  placeholder: 'FILE',
+  accepts: 'a path',
+  edges: { taken: ['dualmap.yaml', 'a b.yaml'], refused: [''] },
+});

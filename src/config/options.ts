@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os';
-import { type Config, frontEnds, logLevels } from './config.ts';
+import { type Config, frontEnds } from './config.ts';
 import { urlList } from './instance-url.ts';
 import * as kinds from './kinds.ts';
-import { type CommandName, commandNames, type OptionTable } from './option.ts';
+import { type CommandName, commandNames, filePath, type OptionTable } from './option.ts';
+import { observing } from './options-observing.ts';
 import { queueing, routing } from './options-routing.ts';
 
 /**
@@ -18,11 +19,6 @@ const hostName = kinds.text(/^[\w.:-]+$/, {
   placeholder: 'HOST',
   accepts: 'an address or a host name',
   edges: { taken: ['0.0.0.0', '::', 'localhost'], refused: ['', 'a b', '[::]', 'a/b'] },
-});
-const filePath = kinds.text(/^[^\0]+$/, {
-  placeholder: 'FILE',
-  accepts: 'a path',
-  edges: { taken: ['dualmap.yaml', 'a b.yaml'], refused: [''] },
 });
 const urlPath = kinds.text(/^\/[\x21-\x7e]*$/, {
   placeholder: 'PATH',
@@ -229,39 +225,12 @@ const sending = {
     why: 'how long requests in flight may go on after SIGTERM; 0 ends them at once',
     commands: all,
   },
-} as const satisfies Partial<OptionTable>;
-
-const observing = {
-  explain: {
-    name: 'explain',
-    kind: kinds.onOff,
-    unit: '',
-    default: false,
-    why: 'answers say in `x-dualmap-*` header fields where they came from and why',
-    commands: all,
-  },
-  logLevel: {
-    name: 'log-level',
-    kind: kinds.choice(logLevels),
-    unit: '',
-    default: 'info',
-    why: 'the least severe line that is logged; `debug` logs every request',
-    commands: all,
-  },
-  logJson: {
-    name: 'log-json',
-    kind: kinds.onOff,
-    unit: '',
-    default: false,
-    why: 'one JSON object a line, for machines',
-    commands: all,
-  },
-  prometheusPort: {
-    name: 'prometheus-port',
-    kind: kinds.orOff(kinds.integer(0, 65_535)),
-    unit: '',
-    default: null,
-    why: 'a second port for `/metrics` alone, out of the reach of clients; 0 takes a free one',
+  metricsPollIntervalMs: {
+    name: 'metrics-poll-interval-ms',
+    kind: kinds.orOff(kinds.integer(50, 3_600_000)),
+    unit: 'ms',
+    default: 1000,
+    why: 'how often the metrics of each engine are read: its queue, which other routers fill too, its cache',
     commands: all,
   },
 } as const satisfies Partial<OptionTable>;

@@ -10,6 +10,7 @@ import type { RequestFaultCode } from '../errors.ts';
 import type { PromptKind } from '../terms.ts';
 import { type CoreOptions, latePolicies, policyNames, queueOrders } from './core-options.ts';
 import { hasClaimsAt, never, nextLookAt, PlacementView } from './placement-view.ts';
+import type { LastPrompt, NativeExplanation } from './scan.ts';
 import type { UpstreamAddon } from './upstream-addon.ts';
 
 /** Sizes of the shared memory, fixed when it is made. */
@@ -29,7 +30,7 @@ export interface Capacities {
 }
 
 /** Order is that of `PlaceStatus` in native/core/core.h; `null` is placed. */
-const placeFaults = [
+export const placeFaults = [
   null,
   'invalid_json',
   'invalid_type',
@@ -41,7 +42,7 @@ const placeFaults = [
 ] as const satisfies readonly (RequestFaultCode | null)[];
 export type PlaceFault = Exclude<(typeof placeFaults)[number], null>;
 
-const promptKinds: Record<PromptKind, number> = { chat: 0, completion: 1, embedding: 2 };
+export const promptKinds: Record<PromptKind, number> = { chat: 0, completion: 1, embedding: 2 };
 
 /** A member of the rings. Without `models` it serves any model. */
 export interface RingMember {
@@ -56,6 +57,8 @@ interface NativeCore {
   place(body: Uint8Array, kind: number, nowMs: number): number;
   placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number): number;
   placeBare(model: string, nowMs: number): number;
+  explain(body: Uint8Array, kind: number, nowMs: number): NativeExplanation;
+  lastPrompt(): LastPrompt;
   faultParam(): string;
   retry(ticket: number, nowMs: number): boolean;
   suspect(ticket: number, nowMs: number): void;
@@ -100,7 +103,11 @@ export type StateLayout = Record<
   | 'failuresTotal'
   | 'coldClaimsTotal'
   | 'migrationsTotal'
-  | 'standing',
+  | 'standing'
+  | 'scrapedWaiting'
+  | 'scrapedRunning'
+  | 'scrapedKvUse'
+  | 'scrapedAtMs',
   number
 >;
 
@@ -169,27 +176,6 @@ export const exitNow = (code: number): never => addon.exitNow(code);
 /** Bare simdjson and XXH3 over a body: the yardstick of `bench decide`. 0: not JSON. */
 export const bareScan = (body: Uint8Array): number => addon.bareScan(body);
 
-export interface ScanResult {
-  readonly fault: RequestFaultCode | null;
-  readonly stream: boolean;
-  readonly model: string;
-  /** Canonical bytes; up to the end of the first user message. */
-  readonly promptBytes: number;
-  readonly firstUserEnd: number;
-  readonly blockHashes: BigUint64Array;
-  readonly levelKeys: BigUint64Array;
-}
-
-/** Reads a body as the request path does (native/core/README.md). Tests, explain. */
-export function scanPrompt(body: Uint8Array, kind: PromptKind): ScanResult {
-  const scan = addon.scanPrompt(body, promptKinds[kind]);
-  const fault = placeFaults[scan.fault] ?? null;
-  if (fault === null) return { ...scan, fault };
-  const none = new BigUint64Array(0);
-  const empty = { stream: false, model: '', promptBytes: 0, firstUserEnd: 0 };
-  return { ...empty, fault, blockHashes: none, levelKeys: none };
-}
-
 /** Order is that of `Waited` in native/core/core.h. */
 const waitedNames = [null, 'placed', 'shed'] as const;
 
@@ -243,6 +229,16 @@ export class Core {
   /** A request without a prompt; an empty model is served by any instance. */
   placeBare(model: string, nowMs: number): PlaceFault | null {
     return placeFaults[this.#native.placeBare(model, nowMs)]!;
+  }
+
+  /** What `place` would decide now (scan.ts). Reserves nothing, counts nothing. */
+  explain(body: Uint8Array, kind: PromptKind, nowMs: number): NativeExplanation {
+    return this.#native.explain(body, promptKinds[kind], nowMs);
+  }
+
+  /** Of the body that `place` has just placed: to be asked before the next one. For the journal. */
+  lastPrompt(): LastPrompt {
+    return this.#native.lastPrompt();
   }
 
   /** The field of the body at which the last `place` failed; empty if it was none. */

@@ -18,6 +18,8 @@ export const counters = [
   'cachedTokens',
   'requestBytes',
   'requests',
+  'journalWritten',
+  'journalLost',
 ] as const;
 export type Counter = (typeof counters)[number];
 

@@ -13,7 +13,7 @@ import { createGunzip } from 'node:zlib';
 export const blockTokens = 512;
 
 export interface TraceRow {
-  /** Arrival, milliseconds since the start of the trace. */
+  /** Arrival, milliseconds; since when is the trace's affair (a journal: since 1970). */
   readonly timestampMs: number;
   readonly inputTokens: number;
   readonly outputTokens: number;

@@ -1,8 +1,9 @@
 /**
  * What the laws run on: every implementation of the prompt scan and of the rings, under one face.
  */
-import { type Capacities, Core, createStateMemory, scanPrompt } from '../../src/core/native.ts';
+import { type Capacities, Core, createStateMemory } from '../../src/core/native.ts';
 import { ReferenceRings, type RingInstance, referenceScan } from '../../src/core/reference.ts';
+import { scanPrompt } from '../../src/core/scan.ts';
 import type { RequestFaultCode } from '../../src/errors.ts';
 import type { PromptKind } from '../../src/terms.ts';
 import { directCore } from '../support/core.ts';

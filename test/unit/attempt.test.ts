@@ -32,6 +32,7 @@ function begin({ isBodyFree = true, mayRetryStatus = true, isBodyHeld = false } 
     readMs: 990,
     request,
     isBodyHeld,
+    entry: null,
   };
   const attempt = new Attempt(parts, flight, ['x-request-id', 'r'], 5_000, mayRetryStatus);
   const outcome = new Promise<RelayOutcome>(() => undefined);
