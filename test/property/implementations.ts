@@ -1,14 +1,16 @@
 /**
  * What the laws run on: every implementation of the prompt scan and of the rings, under one face.
  */
-import { type Capacities, Core, createStateMemory, scanPrompt } from '../../src/core/native.ts';
+import { type Capacities, Core, createStateMemory } from '../../src/core/native.ts';
 import { ReferenceRings, type RingInstance, referenceScan } from '../../src/core/reference.ts';
+import { scanPrompt } from '../../src/core/scan.ts';
 import type { RequestFaultCode } from '../../src/errors.ts';
 import type { PromptKind } from '../../src/terms.ts';
 
 export interface Scan {
   readonly fault: RequestFaultCode | null;
   readonly stream: boolean;
+  readonly priority: number;
   readonly model: string;
   readonly promptBytes: number;
   readonly firstUserEnd: number;
