@@ -17,6 +17,7 @@
         "native/core/prompt.cc",
         "native/core/rings.cc",
         "native/core/simdjson.cc",
+        "native/core/token_ratios.cc",
         "native/core/usage.cc",
         "native/upstream/client.cc",
         "native/upstream/client_connections.cc",

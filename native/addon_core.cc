@@ -30,6 +30,8 @@ enum Result : size_t {
   kOtherTtftEstimateMs,
   kPromptBytes,
   kBlocks,
+  kPriority,
+  kSloTtftMs,
   kResultCount,
 };
 
@@ -41,6 +43,7 @@ struct CoreHandle {
   std::unique_ptr<Hotness> hotness;
   Napi::Reference<Napi::TypedArray> memory;
   Napi::Reference<Napi::TypedArray> resultArray;
+  Napi::Reference<Napi::TypedArray> samplesArray;
   double* result = nullptr;
   std::vector<char> padded;     // copy of a body without slack behind it
   const char* faultParam = "";  // of the last placing: a literal
@@ -79,6 +82,8 @@ void writeResult(const CoreHandle& handle, const Placement& placement) noexcept 
   out[kOtherTtftEstimateMs] = decision.other.ttftEstimateMs;
   out[kPromptBytes] = static_cast<double>(placement.promptBytes);
   out[kBlocks] = placement.blocks;
+  out[kPriority] = placement.priority;
+  out[kSloTtftMs] = placement.sloTtftMs;
 }
 
 napi_value finishPlacing(napi_env env, CoreHandle& handle, PlaceStatus status,
@@ -88,15 +93,16 @@ napi_value finishPlacing(napi_env env, CoreHandle& handle, PlaceStatus status,
   return numberTo(env, static_cast<double>(status));
 }
 
-// place(body: Uint8Array, kind: number, nowMs: number): PlaceStatus
+// place(body: Uint8Array, kind: number, nowMs: number, sloTtftMs: number): PlaceStatus
 napi_value place(napi_env env, napi_callback_info info) {
-  napi_value arguments[3];
+  napi_value arguments[4];
   CoreHandle& handle = argumentsOf(env, info, arguments);
   const Bytes body = paddedBody(&handle.padded, bytesOf(env, arguments[0]));
   const auto kind = static_cast<PromptKind>(numberOf(env, arguments[1]));
   Placement placement;
-  const PlaceStatus status = handle.core->place(body.data, body.length, body.capacity, kind,
-                                                numberOf(env, arguments[2]), &placement);
+  const PlaceStatus status =
+      handle.core->place(body.data, body.length, body.capacity, kind, numberOf(env, arguments[2]),
+                         numberOf(env, arguments[3]), &placement);
   return finishPlacing(env, handle, status, placement);
 }
 
@@ -159,6 +165,32 @@ napi_value onTicket(napi_env env, napi_callback_info info) {
   CoreHandle& handle = argumentsOf(env, info, arguments);
   (handle.core.get()->*Method)(static_cast<uint64_t>(numberOf(env, arguments[0])));
   return nullptr;
+}
+
+// firstToken(ticket: number, ttftMs: number)
+napi_value firstToken(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  handle.core->firstToken(static_cast<uint64_t>(numberOf(env, arguments[0])),
+                          numberOf(env, arguments[1]));
+  return nullptr;
+}
+
+// end(ticket: number, promptTokens: number)
+napi_value endTicket(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  handle.core->end(static_cast<uint64_t>(numberOf(env, arguments[0])),
+                   static_cast<uint64_t>(numberOf(env, arguments[1])));
+  return nullptr;
+}
+
+// tokensPerByte(model: string): number; /metrics.
+napi_value tokensPerByte(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const std::string model = Napi::String(env, arguments[0]).Utf8Value();
+  return numberTo(env, handle.core->tokensPerByte(model));
 }
 
 napi_value endDuePrefills(napi_env env, napi_callback_info info) {
@@ -268,6 +300,7 @@ CoreOptions optionsOf(const Napi::Object& from) {
   CoreOptions options;
   options.policy = static_cast<PolicyName>(number("policy"));
   options.placing.sloTtftMs = number("sloTtftMs");
+  options.placing.sloTtftMsPerToken = number("sloTtftMsPerToken");
   options.placing.sloFraction = number("sloFraction");
   options.placing.tokensPerByte = number("tokensPerByte");
   options.suspectBackoffMs = number("suspectBackoffMs");
@@ -275,7 +308,8 @@ CoreOptions optionsOf(const Napi::Object& from) {
   return options;
 }
 
-// createCore(memory: Uint8Array, thread: number, options: object, result: Float64Array): object
+// createCore(memory: Uint8Array, thread: number, options: object, result: Float64Array,
+// samples: Float64Array): object
 Napi::Value createCore(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto* handle = new CoreHandle;
@@ -292,6 +326,10 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   handle->result = reinterpret_cast<double*>(result.data);
   handle->core =
       std::make_unique<Core>(handle->state, handle->thread, optionsOf(info[2].As<Napi::Object>()));
+  handle->samplesArray = Napi::Persistent(info[4].As<Napi::TypedArray>());
+  const Bytes samples = bytesOf(env, info[4]);
+  handle->core->samples().writeTo(reinterpret_cast<double*>(samples.data),
+                                  samples.length / sizeof(double));
   handle->rings = std::make_unique<Rings>(handle->state, handle->thread);
   handle->hotness = std::make_unique<Hotness>(handle->state);
 
@@ -307,9 +345,10 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("faultParam", faultParam);
   add("retry", retry);
   add("suspect", suspect);
-  add("firstToken", onTicket<&Core::firstToken>);
+  add("firstToken", firstToken);
   add("answered", onTicket<&Core::answered>);
-  add("end", onTicket<&Core::end>);
+  add("end", endTicket);
+  add("tokensPerByte", tokensPerByte);
   add("endDuePrefills", endDuePrefills);
   add("ticketsInUse", ticketsInUse);
   add("buildRings", buildRings);

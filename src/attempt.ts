@@ -26,6 +26,8 @@ export interface Flight {
   readonly request: UpstreamRequest & { origin: string };
   /** An attempt that failed may still read the request body. */
   isBodyHeld: boolean;
+  /** Prompt tokens as its answer reports them; 0 until then, and if it does not. */
+  promptTokens: number;
 }
 
 /** What an attempt tells. */
@@ -99,11 +101,15 @@ export class Attempt implements RelayHooks, DenseSetMember {
     this.#hasFirstToken = true;
     this.#releaseBody();
     if (this.#isRefusal) return;
-    core.firstToken(this.#flight.ticket);
-    if (!isStreamed) return;
+    if (!isStreamed) {
+      core.firstToken(this.#flight.ticket);
+      return;
+    }
     const nowMs = clock.nowMs();
+    const ttftMs = nowMs - this.#sentMs;
+    core.firstToken(this.#flight.ticket, ttftMs);
     stats.observe('ttft', (nowMs - this.#flight.readMs) / 1000);
-    stats.observe('estimateError', Math.abs(nowMs - this.#sentMs - this.#ttftEstimateMs) / 1000);
+    stats.observe('estimateError', Math.abs(ttftMs - this.#ttftEstimateMs) / 1000);
   }
 
   /**

@@ -22,6 +22,8 @@ import { coreOptions, type FromIoThread, type IoThreadData, type ToIoThread } fr
 
 /** Deadlines and estimated ends of prefills are looked at this often. */
 const sweepIntervalMs = 50;
+/** First-token times go to main this often, if there are any. */
+const samplesIntervalMs = 1_000;
 
 const data = workerData as IoThreadData;
 const { config } = data;
@@ -40,8 +42,9 @@ async function run(): Promise<void> {
   const plain = createNativeUpstream(addon, limits);
   const secure = createUndiciUpstream(limits);
   const metrics = new MetricsRequests();
+  const core = new Core(data.memory, data.thread, coreOptions(config));
   const router = new Router(routerOptions(config), {
-    core: new Core(data.memory, data.thread, coreOptions(config)),
+    core,
     clock: systemClock,
     stats: new ThreadStats(state, data.thread),
     log,
@@ -63,9 +66,13 @@ async function run(): Promise<void> {
     router.serve,
   );
   const sweeper = setInterval(() => router.sweep(), sweepIntervalMs);
+  const reporter = setInterval(() => {
+    if (core.samples.count > 0) send({ type: 'samples', rows: core.samples.take() });
+  }, samplesIntervalMs);
   let closed: Promise<void> | null = null;
   const close = async () => {
     clearInterval(sweeper);
+    clearInterval(reporter);
     await listener.close();
     await Promise.all([plain.close(), secure.close()]);
     port.close();

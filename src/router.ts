@@ -15,6 +15,7 @@ import type { Upstream } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
+import { objectiveOf } from './listen/objective.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
 import type { Log } from './observe/log.ts';
 import { metricsType } from './observe/metrics-port.ts';
@@ -92,6 +93,7 @@ export class Router {
   async #servePlaced(exchange: Exchange, route: PlacedRoute, requestId: string): Promise<void> {
     const { core, clock, stats, log } = this.#parts;
     this.#admit(exchange);
+    const { sloTtftMs } = objectiveOf(exchange);
     const body = await exchange.readBody(this.#options.bodyBytesMax);
     const readMs = clock.nowMs();
     stats.add('requestBytes', body.byteLength);
@@ -99,7 +101,7 @@ export class Router {
     const fault =
       route === 'pass'
         ? core.placeBare(isJson(exchange) ? modelOf(body) : '', readMs)
-        : core.place(body, route, readMs);
+        : core.place(body, route, readMs, sloTtftMs ?? 0);
     if (fault !== null) throw placeFault(fault, core.faultParam, body);
     const flight: Flight = {
       exchange,
@@ -108,6 +110,7 @@ export class Router {
       ticket: core.placement.ticket,
       readMs,
       isBodyHeld: false,
+      promptTokens: 0,
       request: {
         origin: '',
         method: exchange.method,
@@ -120,7 +123,7 @@ export class Router {
     try {
       ending = await this.#dispatch(flight);
     } finally {
-      core.end(flight.ticket);
+      core.end(flight.ticket, flight.promptTokens);
       stats.countEnding(ending);
       const durationMs = clock.nowMs() - readMs;
       stats.observe('duration', durationMs / 1000);
@@ -142,7 +145,7 @@ export class Router {
       const attempt = this.#send(flight, mayRetryStatus);
       const outcome = await attempt.relay.outcome;
       attempt.ended(outcome);
-      this.#countUsage(outcome);
+      this.#countUsage(flight, outcome);
       if (isHeldAgainst(outcome)) core.suspect(flight.ticket, clock.nowMs());
       if (outcome.kind !== 'failedBeforeFirstToken') return outcome.kind;
       this.#logFailure(attempt, outcome, flight.requestId);
@@ -167,9 +170,10 @@ export class Router {
     return attempt;
   }
 
-  #countUsage(outcome: RelayOutcome): void {
+  #countUsage(flight: Flight, outcome: RelayOutcome): void {
     if (outcome.kind !== 'completed' || outcome.usage === null) return;
     const { stats } = this.#parts;
+    flight.promptTokens = outcome.usage.promptTokens;
     stats.add('promptTokens', outcome.usage.promptTokens);
     stats.add('completionTokens', outcome.usage.completionTokens);
     stats.add('cachedTokens', outcome.usage.cachedTokens ?? 0);

@@ -3,6 +3,7 @@
  * the control plane (registry, health checks, metrics) and ends everything in order.
  */
 import { Worker } from 'node:worker_threads';
+import { type ComputePool, openComputePool } from './compute/pool.ts';
 import type { Config } from './config/config.ts';
 import { FleetState } from './core/fleet-state.ts';
 import { Core, createStateMemory } from './core/native.ts';
@@ -10,6 +11,7 @@ import { createUndiciUpstream } from './dispatch/undici.ts';
 import { type Upstream, upstreamDefaults } from './dispatch/upstream.ts';
 import { HealthChecks, type Probe } from './fleet/health.ts';
 import { type FleetSnapshot, Registry } from './fleet/registry.ts';
+import { Speeds } from './fleet/speeds.ts';
 import { chooseFrontEnd, probePort } from './listen/choose.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
@@ -93,6 +95,8 @@ class MainThread implements RunningRouter {
   readonly #registry: Registry;
   readonly #health: HealthChecks;
   readonly #probes: Upstream;
+  readonly #pool: ComputePool;
+  readonly #speeds: Speeds;
   readonly #metrics: ReturnType<typeof createMetrics>;
   readonly #threads: Worker[] = [];
   readonly #ended: Promise<void>[] = [];
@@ -121,11 +125,23 @@ class MainThread implements RunningRouter {
     for (const { url, weight, models } of config.instances) this.#registry.add(url, weight, models);
     this.#probes = createUndiciUpstream(upstreamDefaults);
     this.#health = this.#createHealthChecks();
+    this.#pool = openComputePool(threadUrl('compute/tasks'));
+    this.#speeds = this.#createSpeeds();
     this.#metrics = createMetrics({
       state: this.state,
       threads: this.stats,
       instances: () => this.#registry.instances,
+      models: () => this.#registry.modelNames(),
+      estimateError: (slot) => this.#speeds.error(slot),
+      tokensPerByte: (model) => core.tokensPerByte(model),
     });
+  }
+
+  #createSpeeds(): Speeds {
+    const { estimate, policy, prefillUsPerToken } = this.#config;
+    const isFitted = estimate === 'auto' ? policy !== 'dualmap-paper' : estimate === 'fitted';
+    const options = { isFitted, prefillMsPerToken: prefillUsPerToken / 1000 };
+    return new Speeds(this.state, options, (jobs) => this.#pool.fitSpeeds(jobs));
   }
 
   #createHealthChecks(): HealthChecks {
@@ -186,6 +202,7 @@ class MainThread implements RunningRouter {
       worker.on('message', (message: FromIoThread) => {
         if (message.type === 'listening') resolve();
         else if (message.type === 'failedToListen') reject(new Error(message.message));
+        else if (message.type === 'samples') this.#speeds.take(message.rows);
         else void this.#answerMetrics(worker, message.id);
       });
       worker.once('error', reject);
@@ -213,7 +230,8 @@ class MainThread implements RunningRouter {
     const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);
     await Promise.all(this.#ended);
     clearTimeout(grace);
-    await Promise.all([this.#probes.close(), this.#metricsPort?.close()]);
+    this.#speeds.stop();
+    await Promise.all([this.#probes.close(), this.#pool.close(), this.#metricsPort?.close()]);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "estimate.h"
+
 namespace dualmap {
 
 namespace {
@@ -42,28 +44,44 @@ Core::Core(const FleetState& state, uint32_t thread, const CoreOptions& options)
       rings_(state_, thread),
       index_(state_),
       hotness_(state_),
+      tokenRatios_(state_, options.placing.tokensPerByte),
       policy_(makePolicy(options.policy)) {}
 
 PlaceStatus Core::place(const char* body, size_t bytes, size_t capacity, PromptKind kind,
-                        double nowMs, Placement* out) noexcept {
+                        double nowMs, double sloTtftMs, Placement* out) noexcept {
   const ScanFault fault = scanner_.scan(body, bytes, capacity, kind, &prompt_);
   out->faultParam = prompt_.faultParam;
   if (fault != ScanFault::none) return statusOf(fault);
-  const double tokens = static_cast<double>(prompt_.promptBytes) * options_.placing.tokensPerByte;
+  const uint64_t model = modelHash(prompt_.model);
+  const double ratio = tokenRatios_.tokensPerByte(model);
+  const auto tokens = static_cast<uint64_t>(static_cast<double>(prompt_.promptBytes) * ratio);
+  const uint64_t promptTokens = std::max<uint64_t>(1, tokens);
   const RequestView request{prompt_.blockHashes.data(),
-                            static_cast<uint32_t>(prompt_.blockHashes.size()), &prompt_.levels,
-                            std::max<uint64_t>(1, static_cast<uint64_t>(tokens)),
-                            kind != PromptKind::embedding};
+                            static_cast<uint32_t>(prompt_.blockHashes.size()),
+                            &prompt_.levels,
+                            promptTokens,
+                            kind != PromptKind::embedding,
+                            ratio,
+                            sloOf(sloTtftMs, promptTokens)};
   out->stream = prompt_.stream;
+  out->priority = prompt_.priority;
   out->promptBytes = prompt_.promptBytes;
-  return decide(request, modelHash(prompt_.model), nowMs, out);
+  const PlaceStatus status = decide(request, model, nowMs, out);
+  if (status == PlaceStatus::placed) ticketOf(out->ticket).promptBytes = prompt_.promptBytes;
+  return status;
 }
 
 PlaceStatus Core::placeChain(const uint64_t* chain, uint32_t blocks, uint64_t promptTokens,
                              uint64_t model, double nowMs, Placement* out) noexcept {
   levelKeysOfChain(chain, blocks, &prompt_.levels);
-  const RequestView request{chain, blocks, &prompt_.levels, std::max<uint64_t>(1, promptTokens),
-                            true};
+  promptTokens = std::max<uint64_t>(1, promptTokens);
+  const RequestView request{chain,
+                            blocks,
+                            &prompt_.levels,
+                            promptTokens,
+                            true,
+                            options_.placing.tokensPerByte,
+                            sloOf(0, promptTokens)};
   out->stream = true;
   out->promptBytes = uint64_t{blocks} * kBlockBytes;
   return decide(request, model, nowMs, out);
@@ -84,6 +102,7 @@ PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out
   ticket.other = kNone;
   ticket.stream = ticket.usesPrefixCache = false;
   ticket.promptTokens = out->promptTokens = 0;
+  ticket.promptBytes = 0;
   reserve(ticket, out->decision.chosen, nowMs);
   return PlaceStatus::placed;
 }
@@ -106,6 +125,9 @@ PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowM
   ticket.stream = out->stream;
   ticket.usesPrefixCache = request.usesPrefixCache;
   ticket.promptTokens = out->promptTokens = request.promptTokens;
+  ticket.promptBytes = 0;
+  ticket.tokensPerByte = request.tokensPerByte;
+  ticket.sloTtftMs = out->sloTtftMs = request.sloTtftMs;
   out->blocks = request.blocks;
   ticket.chain.assign(request.chain, request.chain + request.blocks);
   reserve(ticket, out->decision.chosen, nowMs);
@@ -136,9 +158,13 @@ bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
     if (next == kNone) return false;
   }
   LevelKeys unused;
-  const RequestView request{ticket.chain.data(), static_cast<uint32_t>(ticket.chain.size()),
-                            &unused, std::max<uint64_t>(1, ticket.promptTokens),
-                            ticket.usesPrefixCache};
+  const RequestView request{ticket.chain.data(),
+                            static_cast<uint32_t>(ticket.chain.size()),
+                            &unused,
+                            std::max<uint64_t>(1, ticket.promptTokens),
+                            ticket.usesPrefixCache,
+                            ticket.tokensPerByte,
+                            ticket.sloTtftMs};
   const uint32_t blocks = ticket.usesPrefixCache ? request.blocks : 0;
   const auto hits = index_.hits(request.chain, blocks, next, kNone);
   decision.chosen = fleet.measure(request, next, hits.first, hits.isFirstFresh);
@@ -158,7 +184,11 @@ void Core::reserve(Ticket& ticket, const Candidate& candidate, double nowMs) noe
   ticket.uncachedTokens = candidate.uncachedTokens;
   ticket.prefillDueMs = nowMs + candidate.ttftEstimateMs;
   slot.holds.fetch_add(1, std::memory_order_relaxed);
-  slot.prefilling.add(candidate.uncachedTokens);
+  ticket.aheadTokens = slot.prefilling.add(candidate.uncachedTokens).tokens;
+  ticket.running = slot.decoding.read().requests;
+  ticket.generation = slot.generation.load(std::memory_order_relaxed);
+  ticket.estimateMs = estimateTtftMs(slot, ticket.aheadTokens, candidate.uncachedTokens,
+                                     std::max<uint64_t>(1, ticket.promptTokens));
   slot.requestsTotal.fetch_add(1, std::memory_order_relaxed);
   slot.promptTokensTotal.fetch_add(ticket.promptTokens, std::memory_order_relaxed);
   slot.cachedTokensTotal.fetch_add(candidate.cachedTokens, std::memory_order_relaxed);
@@ -211,9 +241,10 @@ void Core::clearSuspicion(uint32_t index) noexcept {
   slot.suspectUntilMs.store(0, std::memory_order_relaxed);
 }
 
-void Core::firstToken(uint64_t id) noexcept {
+void Core::firstToken(uint64_t id, double ttftMs) noexcept {
   Ticket& ticket = ticketOf(id);
   clearSuspicion(ticket.slot);
+  sample(ticket, ttftMs);
   if (ticket.phase != Phase::prefilling) return;
   InstanceSlot& slot = state_.slot(ticket.slot);
   slot.prefilling.subtract(ticket.uncachedTokens);
@@ -221,10 +252,32 @@ void Core::firstToken(uint64_t id) noexcept {
   ticket.phase = Phase::decoding;
 }
 
+// A retried request has a TTFT that is not this instance's alone; an engine that was restarted
+// since has lost what was ahead; embeddings have no token.
+void Core::sample(const Ticket& ticket, double ttftMs) noexcept {
+  if (ttftMs <= 0 || !ticket.stream || !ticket.usesPrefixCache) return;
+  if (ticket.tried.size() != 1) return;
+  const InstanceSlot& slot = state_.slot(ticket.slot);
+  if (slot.generation.load(std::memory_order_relaxed) != ticket.generation) return;
+  samples_.add({ticket.slot, ticket.generation, ticket.aheadTokens, ticket.uncachedTokens,
+                ticket.promptTokens, ticket.running, ttftMs, ticket.estimateMs});
+}
+
+double Core::sloOf(double requestedMs, uint64_t promptTokens) const noexcept {
+  if (requestedMs > 0) return requestedMs;
+  const PolicyOptions& placing = options_.placing;
+  return placing.sloTtftMs + placing.sloTtftMsPerToken * static_cast<double>(promptTokens);
+}
+
+double Core::tokensPerByte(std::string_view model) const noexcept {
+  return tokenRatios_.tokensPerByte(modelHash(model));
+}
+
 void Core::answered(uint64_t id) noexcept { clearSuspicion(ticketOf(id).slot); }
 
-void Core::end(uint64_t id) noexcept {
+void Core::end(uint64_t id, uint64_t promptTokens) noexcept {
   Ticket& ticket = ticketOf(id);
+  if (promptTokens > 0) tokenRatios_.learn(ticket.model, ticket.promptBytes, promptTokens);
   if (ticket.phase != Phase::idle) release(ticket);
   ticket.phase = Phase::free;
   ticket.tried.clear();

@@ -14,6 +14,8 @@
 #include "prefix_index.h"
 #include "prompt.h"
 #include "rings.h"
+#include "samples.h"
+#include "token_ratios.h"
 
 namespace dualmap {
 
@@ -42,6 +44,8 @@ struct Placement {
   uint64_t promptBytes = 0;
   uint32_t blocks = 0;
   bool stream = false;
+  int32_t priority = 0;  // as the body says; lower is more important
+  double sloTtftMs = 0;  // the objective it is placed by
   const char* faultParam = "";
 };
 
@@ -49,9 +53,10 @@ class Core {
  public:
   Core(const FleetState& state, uint32_t thread, const CoreOptions& options) noexcept;
 
-  /// Reads a body, chooses an instance and reserves it. `capacity` >= `bytes` + 64.
+  /// Reads a body, chooses an instance and reserves it. `capacity` >= `bytes` + 64. `sloTtftMs`:
+  /// the request's own objective, 0 for the configured one.
   [[nodiscard]] PlaceStatus place(const char* body, size_t bytes, size_t capacity, PromptKind kind,
-                                  double nowMs, Placement* out) noexcept;
+                                  double nowMs, double sloTtftMs, Placement* out) noexcept;
 
   /// The same from ready block hashes (benchmarks, simulation). `model` 0: unnamed.
   [[nodiscard]] PlaceStatus placeChain(const uint64_t* chain, uint32_t blocks,
@@ -69,19 +74,25 @@ class Core {
   /// The instance of this ticket failed before its first token: it is suspect for a while.
   void suspect(uint64_t ticket, double nowMs) noexcept;
 
-  /// First token seen: the prefill reservation ends and the instance is above suspicion.
-  void firstToken(uint64_t ticket) noexcept;
+  /// First token seen: the prefill reservation ends and the instance is above suspicion. `ttftMs`:
+  /// measured from sending, 0 if no first token of a stream was seen; it becomes a sample of the
+  /// instance's speed unless it tells of something else (a retry, an engine that has restarted).
+  void firstToken(uint64_t ticket, double ttftMs = 0) noexcept;
 
   /// The instance answered without a stream of tokens: it is above suspicion.
   void answered(uint64_t ticket) noexcept;
 
-  /// Gives back everything the ticket holds. The ticket is void afterwards.
-  void end(uint64_t ticket) noexcept;
+  /// Gives back everything the ticket holds. The ticket is void afterwards. `promptTokens`: what
+  /// the engine counted, 0 if it did not say.
+  void end(uint64_t ticket, uint64_t promptTokens = 0) noexcept;
 
   /// Ends the prefill reservations of requests without a stream whose estimated time has come.
   void endDuePrefills(double nowMs) noexcept;
 
   [[nodiscard]] uint32_t ticketsInUse() const noexcept { return inUse_; }
+  [[nodiscard]] Samples& samples() noexcept { return samples_; }
+  /// Of a model by its name, as learnt so far by all threads.
+  [[nodiscard]] double tokensPerByte(std::string_view model) const noexcept;
 
  private:
   enum class Phase : uint8_t { free, idle, prefilling, decoding };
@@ -98,7 +109,15 @@ class Core {
     uint64_t key = 0;
     uint64_t promptTokens = 0;
     uint64_t uncachedTokens = 0;
+    uint64_t promptBytes = 0;  // 0: of no use to learn from
+    double tokensPerByte = 0;  // by which its tokens were counted
+    double sloTtftMs = 0;
     double prefillDueMs = 0;
+    // Known when it was sent, for the sample that its first token makes.
+    uint64_t aheadTokens = 0;
+    uint32_t running = 0;
+    uint32_t generation = 0;
+    double estimateMs = 0;
     std::vector<uint64_t> chain;
     std::vector<uint32_t> tried;
   };
@@ -109,6 +128,8 @@ class Core {
   Ticket& ticketOf(uint64_t id) noexcept;
   void reserve(Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
   void release(Ticket& ticket) noexcept;
+  void sample(const Ticket& ticket, double ttftMs) noexcept;
+  [[nodiscard]] double sloOf(double requestedMs, uint64_t promptTokens) const noexcept;
   void clearSuspicion(uint32_t slot) noexcept;
   [[nodiscard]] double backoffMs(uint32_t failures) const noexcept;
 
@@ -117,6 +138,8 @@ class Core {
   Rings rings_;
   PrefixIndex index_;
   Hotness hotness_;
+  TokenRatios tokenRatios_;
+  Samples samples_;
   std::unique_ptr<Policy> policy_;
   PromptScanner scanner_;
   Prompt prompt_;

@@ -10,6 +10,7 @@
 #include "hotness.h"
 #include "prefix_index.h"
 #include "rings.h"
+#include "token_ratios.h"
 
 namespace dualmap {
 
@@ -47,6 +48,7 @@ StateLayout layoutOf(const Capacities& capacities) noexcept {
   for (uint64_t& offset : layout.rings) offset = take(Rings::bytesFor(capacities));
   layout.index = take(PrefixIndex::bytesFor(capacities.indexBlocks));
   layout.hotness = take(Hotness::bytesFor(capacities.hotnessRequestsMax));
+  layout.tokenRatios = take(TokenRatios::kBytes);
   layout.bytes = at;
   return layout;
 }

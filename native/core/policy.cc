@@ -19,7 +19,7 @@ uint32_t FleetView::walk(uint32_t ring, uint64_t key, uint32_t except) const noe
 Candidate FleetView::measure(const RequestView& request, uint32_t slot, uint32_t hitBlocks,
                              bool isFresh) const noexcept {
   const auto cached =
-      static_cast<uint64_t>(hitBlocks * double{kBlockBytes} * options.tokensPerByte);
+      static_cast<uint64_t>(hitBlocks * double{kBlockBytes} * request.tokensPerByte);
   Candidate candidate;
   candidate.slot = slot;
   candidate.insertFrom = isFresh ? hitBlocks : 0;
@@ -27,8 +27,8 @@ Candidate FleetView::measure(const RequestView& request, uint32_t slot, uint32_t
   candidate.cachedTokens = std::min(cached, request.promptTokens - 1);
   candidate.uncachedTokens = request.promptTokens - candidate.cachedTokens;
   candidate.pendingTokens = pendingPrefillTokens(state.slot(slot));
-  candidate.ttftEstimateMs =
-      estimateTtftMs(state.slot(slot), candidate.pendingTokens + candidate.uncachedTokens);
+  candidate.ttftEstimateMs = estimateTtftMs(state.slot(slot), candidate.pendingTokens,
+                                            candidate.uncachedTokens, request.promptTokens);
   return candidate;
 }
 
@@ -68,7 +68,7 @@ class DualMapPaper final : public Policy {
     } else {
       const bool isFirstWarm = first.cachedTokens > second.cachedTokens;
       const Candidate& warm = isFirstWarm ? first : second;
-      if (warm.ttftEstimateMs <= fleet.options.sloFraction * fleet.options.sloTtftMs) {
+      if (warm.ttftEstimateMs <= fleet.options.sloFraction * request.sloTtftMs) {
         out->reason = Reason::warmWithinSlo;
         takesFirst = isFirstWarm;
       } else {

@@ -19,7 +19,8 @@ enum class PolicyName : uint32_t { dualmapPaper, roundRobin, leastTokens, consis
 
 struct PolicyOptions {
   double sloTtftMs = 5000;
-  double sloFraction = 0.5;  // warm stays chosen up to this share of the SLO
+  double sloTtftMsPerToken = 0;  // of the prompt; the SLO is the sum of both
+  double sloFraction = 0.5;      // warm stays chosen up to this share of the SLO
   double tokensPerByte = 0.25;
 };
 
@@ -30,6 +31,8 @@ struct RequestView {
   const LevelKeys* levels;
   uint64_t promptTokens;
   bool usesPrefixCache;  // embeddings do not
+  double tokensPerByte;
+  double sloTtftMs;
 };
 
 /// An instance as a candidate of one request.

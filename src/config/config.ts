@@ -12,6 +12,9 @@ export const policies = [
 ] as const;
 export type PolicyName = (typeof policies)[number];
 
+export const estimateRules = ['auto', 'linear', 'fitted'] as const;
+export type EstimateRule = (typeof estimateRules)[number];
+
 export const frontEnds = ['auto', 'uws', 'http'] as const;
 export type FrontEnd = (typeof frontEnds)[number];
 
@@ -47,7 +50,9 @@ export interface Config {
 
   readonly policy: PolicyName;
   readonly sloTtftMs: number;
+  readonly sloTtftMsPerToken: number;
   readonly sloFraction: number;
+  readonly estimate: EstimateRule;
   /** Microseconds an instance needs for one uncached prompt token, until it is measured. */
   readonly prefillUsPerToken: number;
   /** Prefix cache of an instance in tokens, until the engine tells. */

@@ -30,6 +30,17 @@ type Word64 =
   | 'failuresTotal'
   | 'identity'
   | 'capacityBlocks';
+/** What native/core/estimate.h makes a time to first token of. Milliseconds, none negative. */
+export interface SpeedCoefficients {
+  readonly baseMs: number;
+  /** Of every uncached token, those ahead and its own. */
+  readonly perTokenMs: number;
+  /** Of every own uncached token and token that it attends to. */
+  readonly perTokenContextMs: number;
+  /** Of every request that decodes there. */
+  readonly perRunningMs: number;
+}
+
 type Word32 = 'state' | 'generation' | 'failures';
 
 /** Typed views on the shared memory of one router. */
@@ -40,6 +51,7 @@ export class FleetState {
   readonly #words64: BigUint64Array;
   readonly #words32: Int32Array;
   readonly #doubles: Float64Array;
+  readonly #floats: Float32Array;
 
   constructor(memory: SharedArrayBuffer, instancesMax: number) {
     this.memory = memory;
@@ -48,6 +60,7 @@ export class FleetState {
     this.#words64 = new BigUint64Array(memory, 0, Math.floor(memory.byteLength / 8));
     this.#words32 = new Int32Array(memory, 0, Math.floor(memory.byteLength / 4));
     this.#doubles = new Float64Array(memory, 0, Math.floor(memory.byteLength / 8));
+    this.#floats = new Float32Array(memory, 0, Math.floor(memory.byteLength / 4));
   }
 
   #at(slot: number, field: keyof StateLayout): number {
@@ -125,10 +138,21 @@ export class FleetState {
     this.#write64(slot, 'capacityBlocks', BigInt(Math.max(0, Math.round(blocks))));
   }
 
-  /** Expected TTFT of an instance: baseMs + perTokenMs * pending tokens. */
-  setSpeed(slot: number, baseMs: number, perTokenMs: number): void {
+  /** The speed of an instance. Control plane only. */
+  setSpeed(slot: number, baseMs: number, perTokenMs: number, contextMs = 0, runningMs = 0): void {
     this.#doubles[this.#at(slot, 'baseMs') / 8] = baseMs;
     this.#doubles[this.#at(slot, 'perTokenMs') / 8] = perTokenMs;
+    this.#floats[this.#at(slot, 'perTokenContextMs') / 4] = contextMs;
+    this.#floats[this.#at(slot, 'perRunningMs') / 4] = runningMs;
+  }
+
+  speed(slot: number): SpeedCoefficients {
+    return {
+      baseMs: this.#doubles[this.#at(slot, 'baseMs') / 8]!,
+      perTokenMs: this.#doubles[this.#at(slot, 'perTokenMs') / 8]!,
+      perTokenContextMs: this.#floats[this.#at(slot, 'perTokenContextMs') / 4]!,
+      perRunningMs: this.#floats[this.#at(slot, 'perRunningMs') / 4]!,
+    };
   }
 
   /**

@@ -8,6 +8,8 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { RequestFaultCode } from '../errors.ts';
 import type { PromptKind } from '../terms.ts';
+import { SampleBuffer } from './samples.ts';
+import type { NativeScan } from './scan.ts';
 import type { UpstreamAddon } from './upstream-addon.ts';
 
 /** Sizes of the shared memory, fixed when it is made. */
@@ -51,6 +53,8 @@ export type Reason = (typeof reasons)[number];
 export interface CoreOptions {
   readonly policy: PolicyName;
   readonly sloTtftMs: number;
+  /** Added for every token of the prompt; default 0. */
+  readonly sloTtftMsPerToken?: number;
   /** Share of the SLO up to which the warm candidate stays chosen, 0..1. */
   readonly sloFraction: number;
   readonly tokensPerByte: number;
@@ -59,7 +63,7 @@ export interface CoreOptions {
 }
 
 /** Order is that of `PlaceStatus` in native/core/core.h; `null` is placed. */
-const placeFaults = [
+export const placeFaults = [
   null,
   'invalid_json',
   'invalid_type',
@@ -70,7 +74,7 @@ const placeFaults = [
 ] as const satisfies readonly (RequestFaultCode | null)[];
 export type PlaceFault = Exclude<(typeof placeFaults)[number], null>;
 
-const promptKinds: Record<PromptKind, number> = { chat: 0, completion: 1, embedding: 2 };
+export const promptKinds: Record<PromptKind, number> = { chat: 0, completion: 1, embedding: 2 };
 
 /** A member of the rings. Without `models` it serves any model. */
 export interface RingMember {
@@ -82,15 +86,16 @@ export interface RingMember {
 }
 
 interface NativeCore {
-  place(body: Uint8Array, kind: number, nowMs: number): number;
+  place(body: Uint8Array, kind: number, nowMs: number, sloTtftMs: number): number;
   placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number): number;
   placeBare(model: string, nowMs: number): number;
   faultParam(): string;
   retry(ticket: number, nowMs: number): boolean;
   suspect(ticket: number, nowMs: number): void;
-  firstToken(ticket: number): void;
+  firstToken(ticket: number, ttftMs: number): void;
   answered(ticket: number): void;
-  end(ticket: number): void;
+  end(ticket: number, promptTokens: number): void;
+  tokensPerByte(model: string): number;
   endDuePrefills(nowMs: number): void;
   ticketsInUse(): number;
   buildRings(members: readonly RingMember[], ringSeed: bigint): number;
@@ -114,6 +119,8 @@ export type StateLayout = Record<
   | 'capacityBlocks'
   | 'baseMs'
   | 'perTokenMs'
+  | 'perTokenContextMs'
+  | 'perRunningMs'
   | 'suspectUntilMs'
   | 'failures'
   | 'queued'
@@ -126,16 +133,6 @@ export type StateLayout = Record<
   | 'failuresTotal',
   number
 >;
-
-interface NativeScan {
-  readonly fault: number;
-  readonly stream: boolean;
-  readonly model: string;
-  readonly promptBytes: number;
-  readonly firstUserEnd: number;
-  readonly blockHashes: BigUint64Array;
-  readonly levelKeys: BigUint64Array;
-}
 
 interface Addon extends UpstreamAddon {
   stateBytes(capacities: Capacities): number;
@@ -151,6 +148,7 @@ interface Addon extends UpstreamAddon {
     thread: number,
     options: Omit<CoreOptions, 'policy'> & { policy: number },
     result: Float64Array,
+    samples: Float64Array,
   ): NativeCore;
 }
 
@@ -190,27 +188,6 @@ export const exitNow = (code: number): never => addon.exitNow(code);
 /** Bare simdjson and XXH3 over a body: the yardstick of `bench decide`. 0: not JSON. */
 export const bareScan = (body: Uint8Array): number => addon.bareScan(body);
 
-export interface ScanResult {
-  readonly fault: RequestFaultCode | null;
-  readonly stream: boolean;
-  readonly model: string;
-  /** Canonical bytes; up to the end of the first user message. */
-  readonly promptBytes: number;
-  readonly firstUserEnd: number;
-  readonly blockHashes: BigUint64Array;
-  readonly levelKeys: BigUint64Array;
-}
-
-/** Reads a body as the request path does (native/core/README.md). Tests, explain. */
-export function scanPrompt(body: Uint8Array, kind: PromptKind): ScanResult {
-  const scan = addon.scanPrompt(body, promptKinds[kind]);
-  const fault = placeFaults[scan.fault] ?? null;
-  if (fault === null) return { ...scan, fault };
-  const none = new BigUint64Array(0);
-  const empty = { stream: false, model: '', promptBytes: 0, firstUserEnd: 0 };
-  return { ...empty, fault, blockHashes: none, levelKeys: none };
-}
-
 /** Indexes of the result array; order is that of `Result` in native/addon.cc. */
 const resultFields = [
   'ticket',
@@ -228,6 +205,8 @@ const resultFields = [
   'otherTtftEstimateMs',
   'promptBytes',
   'blocks',
+  'priority',
+  'sloTtftMs',
 ] as const;
 
 /**
@@ -277,6 +256,14 @@ export class PlacementView {
   get otherTtftEstimateMs(): number {
     return this.words[12]!;
   }
+  /** As the body says, 0 if it does not; lower is more important. */
+  get priority(): number {
+    return this.words[15]!;
+  }
+  /** The objective it was placed by. */
+  get sloTtftMs(): number {
+    return this.words[16]!;
+  }
 }
 
 /** `busy`: readers hold every spare buffer just now, call again. */
@@ -287,21 +274,27 @@ const ringsBuilds: readonly RingsBuild[] = ['built', 'busy', 'tooLarge'];
 export class Core {
   /** What the last `place`, `placeBare` or `retry` decided. */
   readonly placement = new PlacementView();
+  /** What first tokens told of the speed of instances; emptied by its reader. */
+  readonly samples = new SampleBuffer();
   readonly #native: NativeCore;
 
   /** `thread`: a number of its own, 0..threadsMax-1. */
   constructor(memory: SharedArrayBuffer, thread: number, options: CoreOptions) {
     stateLayout(memory);
-    const native = { ...options, policy: policyNames.indexOf(options.policy) };
-    this.#native = addon.createCore(new Uint8Array(memory), thread, native, this.placement.words);
+    const policy = policyNames.indexOf(options.policy);
+    const native = { sloTtftMsPerToken: 0, ...options, policy };
+    const { words } = this.placement;
+    const bytes = new Uint8Array(memory);
+    this.#native = addon.createCore(bytes, thread, native, words, this.samples.words);
   }
 
   /**
    * Reads a request body, chooses an instance and reserves it. Returns `null` when placed; then
-   * `placement.ticket` must be ended. The fault otherwise: nothing is reserved.
+   * `placement.ticket` must be ended. The fault otherwise: nothing is reserved. `sloTtftMs`: the
+   * request's own objective, 0 for the configured one.
    */
-  place(body: Uint8Array, kind: PromptKind, nowMs: number): PlaceFault | null {
-    return placeFaults[this.#native.place(body, promptKinds[kind], nowMs)]!;
+  place(body: Uint8Array, kind: PromptKind, nowMs: number, sloTtftMs = 0): PlaceFault | null {
+    return placeFaults[this.#native.place(body, promptKinds[kind], nowMs, sloTtftMs)]!;
   }
 
   /** The same from ready block hashes. */
@@ -334,9 +327,12 @@ export class Core {
     this.#native.suspect(ticket, nowMs);
   }
 
-  /** First token seen: the prefill reservation ends, and all suspicion. */
-  firstToken(ticket: number): void {
-    this.#native.firstToken(ticket);
+  /**
+   * First token seen: the prefill reservation ends, and all suspicion. `ttftMs`: measured from
+   * sending, a sample of the instance's speed; 0 if no first token of a stream was seen.
+   */
+  firstToken(ticket: number, ttftMs = 0): void {
+    this.#native.firstToken(ticket, ttftMs);
   }
 
   /** An answer without tokens began: all suspicion ends. */
@@ -344,9 +340,17 @@ export class Core {
     this.#native.answered(ticket);
   }
 
-  /** Gives back all that the ticket reserved. Exactly once per ticket. */
-  end(ticket: number): void {
-    this.#native.end(ticket);
+  /**
+   * Gives back all that the ticket reserved. Exactly once per ticket. `promptTokens`: what the
+   * engine counted, from which the model's bytes a token are learnt; 0 if it did not say.
+   */
+  end(ticket: number, promptTokens = 0): void {
+    this.#native.end(ticket, promptTokens);
+  }
+
+  /** Tokens that a byte of prompt makes for a model, as learnt so far by all threads. */
+  tokensPerByte(model: string): number {
+    return this.#native.tokensPerByte(model);
   }
 
   /** Ends prefill reservations of requests without a stream whose estimated time has come. */
