@@ -19,9 +19,9 @@ enum class PolicyName : uint32_t { dualmapPaper, roundRobin, leastTokens, consis
 
 struct PolicyOptions {
   double sloTtftMs = 5000;
-  double sloTtftMsPerToken = 0;  // of the prompt; the SLO is the sum of both
-  double sloFraction = 0.5;      // warm stays chosen up to this share of the SLO
+  double sloFraction = 0.5;  // warm stays chosen up to this share of the SLO
   double tokensPerByte = 0.25;
+  double sloTtftMsPerToken = 0;  // of the prompt; the SLO is the sum of both
 };
 
 /// What a rule may know of a request.

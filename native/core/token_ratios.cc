@@ -63,13 +63,15 @@ void TokenRatios::learn(uint64_t model, uint64_t bytes, uint64_t tokens) noexcep
   const double known = row->bytes.load(std::memory_order_relaxed);
   const double behind = known > 0 ? known : kDefaultBytes;
   const double before = tokensPerByte(model);
-  const double said = std::clamp(static_cast<double>(tokens) / static_cast<double>(bytes),
-                                 before / kStepMax, before * kStepMax);
+  const double reported = static_cast<double>(tokens) / static_cast<double>(bytes);
+  const double said = std::clamp(reported, before / kStepMax, before * kStepMax);
   const double weight = std::min(static_cast<double>(bytes), kPromptBytesMax);
   const double after = before + (said - before) * weight / (behind + weight);
   if (known >= kMemoryBytes && std::abs(said - before) < kNewsMin * before) return;
   row->tokensPerByte.store(after, std::memory_order_relaxed);
-  row->bytes.store(std::min(behind + weight, kMemoryBytes), std::memory_order_relaxed);
+  // A report that had to be cut does not stand behind what came out: the next ones move it on.
+  const double grown = said == reported ? behind + weight : behind;
+  row->bytes.store(std::min(grown, kMemoryBytes), std::memory_order_relaxed);
 }
 
 }  // namespace dualmap
