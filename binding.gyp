@@ -21,6 +21,7 @@
         "native/core/reservation.cc",
         "native/core/rings.cc",
         "native/core/simdjson.cc",
+        "native/core/token_ratios.cc",
         "native/core/usage.cc",
         "native/upstream/client.cc",
         "native/upstream/client_connections.cc",

@@ -65,6 +65,9 @@ Napi::Value layoutOfState(const Napi::CallbackInfo& info) {
   set("capacityBlocks", offsetof(InstanceSlot, capacityBlocks));
   set("baseMs", offsetof(InstanceSlot, speed) + offsetof(SpeedCoefficients, baseMs));
   set("perTokenMs", offsetof(InstanceSlot, speed) + offsetof(SpeedCoefficients, perTokenMs));
+  set("perTokenContextMs",
+      offsetof(InstanceSlot, speed) + offsetof(SpeedCoefficients, perTokenContextMs));
+  set("perRunningMs", offsetof(InstanceSlot, speed) + offsetof(SpeedCoefficients, perRunningMs));
   set("suspectUntilMs", offsetof(InstanceSlot, suspectUntilMs));
   set("failures", offsetof(InstanceSlot, failures));
   set("queued", offsetof(InstanceSlot, queued));
@@ -108,6 +111,7 @@ Napi::Value scanPrompt(const Napi::CallbackInfo& info) {
   result.Set("fault", static_cast<double>(fault));
   if (fault != ScanFault::none) return result;
   result.Set("stream", prompt.stream);
+  result.Set("priority", prompt.priority);
   result.Set("model", Napi::String::New(env, prompt.model.data(), prompt.model.size()));
   result.Set("promptBytes", static_cast<double>(prompt.promptBytes));
   result.Set("firstUserEnd", static_cast<double>(prompt.firstUserEnd));

@@ -35,6 +35,8 @@ enum Result : size_t {
   kQueuedMs,
   kHasClaims,
   kNextLookMs,
+  kPriority,
+  kSloTtftMs,
   kResultCount,
 };
 
@@ -49,6 +51,7 @@ struct CoreHandle {
   std::unique_ptr<Hotness> hotness;
   Napi::Reference<Napi::TypedArray> memory;
   Napi::Reference<Napi::TypedArray> resultArray;
+  Napi::Reference<Napi::TypedArray> samplesArray;
   double* result = nullptr;
   napi_env env = nullptr;
   Napi::ThreadSafeFunction wake;  // empty: nobody waits for it
@@ -101,6 +104,8 @@ void writeResult(const CoreHandle& handle, const Placement& placement) noexcept 
   out[kBlocks] = placement.blocks;
   out[kIsWaiting] = placement.isWaiting ? 1 : 0;
   out[kQueuedMs] = placement.queuedMs;
+  out[kPriority] = placement.priority;
+  out[kSloTtftMs] = placement.sloTtftMs;
 }
 
 // What the thread must do next; written by every call that may change it.
@@ -117,15 +122,17 @@ napi_value finishPlacing(napi_env env, CoreHandle& handle, PlaceStatus status,
   return numberTo(env, static_cast<double>(status));
 }
 
-// place(body: Uint8Array, kind: number, nowMs: number): PlaceStatus
+// place(body: Uint8Array, kind: number, nowMs: number, sloTtftMs: number, priority: number):
+// PlaceStatus
 napi_value place(napi_env env, napi_callback_info info) {
-  napi_value arguments[3];
+  napi_value arguments[5];
   CoreHandle& handle = argumentsOf(env, info, arguments);
   const Bytes body = paddedBody(&handle.padded, bytesOf(env, arguments[0]));
   const auto kind = static_cast<PromptKind>(numberOf(env, arguments[1]));
   Placement placement;
-  const PlaceStatus status = handle.core->place(body.data, body.length, body.capacity, kind,
-                                                numberOf(env, arguments[2]), &placement);
+  const PlaceStatus status =
+      handle.core->place(body.data, body.length, body.capacity, kind, numberOf(env, arguments[2]),
+                         {numberOf(env, arguments[3]), numberOf(env, arguments[4])}, &placement);
   return finishPlacing(env, handle, status, placement);
 }
 
@@ -224,6 +231,34 @@ napi_value nextClaim(napi_env env, napi_callback_info info) {
   if (waited != Waited::none) writeResult(handle, placement);
   writeSignals(handle);
   return numberTo(env, static_cast<double>(waited));
+}
+
+// firstToken(ticket: number, nowMs: number, ttftMs: number)
+napi_value firstToken(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  handle.core->firstToken(static_cast<uint64_t>(numberOf(env, arguments[0])),
+                          numberOf(env, arguments[1]), numberOf(env, arguments[2]));
+  writeSignals(handle);
+  return nullptr;
+}
+
+// end(ticket: number, nowMs: number, promptTokens: number)
+napi_value endTicket(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  handle.core->end(static_cast<uint64_t>(numberOf(env, arguments[0])), numberOf(env, arguments[1]),
+                   static_cast<uint64_t>(numberOf(env, arguments[2])));
+  writeSignals(handle);
+  return nullptr;
+}
+
+// tokensPerByte(model: string): number; /metrics.
+napi_value tokensPerByte(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const std::string model = Napi::String(env, arguments[0]).Utf8Value();
+  return numberTo(env, handle.core->tokensPerByte(model));
 }
 
 // onWake(callback: () => void): called when another thread has placed a request of this one.
@@ -341,6 +376,7 @@ CoreOptions optionsOf(const Napi::Object& from) {
   CoreOptions options;
   options.policy = static_cast<PolicyName>(number("policy"));
   options.placing.sloTtftMs = number("sloTtftMs");
+  options.placing.sloTtftMsPerToken = number("sloTtftMsPerToken");
   options.placing.sloFraction = number("sloFraction");
   options.placing.tokensPerByte = number("tokensPerByte");
   options.suspicion.backoffMs = number("suspectBackoffMs");
@@ -355,7 +391,8 @@ CoreOptions optionsOf(const Napi::Object& from) {
   return options;
 }
 
-// createCore(memory: Uint8Array, thread: number, options: object, result: Float64Array): object
+// createCore(memory: Uint8Array, thread: number, options: object, result: Float64Array,
+// samples: Float64Array): object
 Napi::Value createCore(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto* handle = new CoreHandle;
@@ -372,6 +409,10 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   handle->result = reinterpret_cast<double*>(result.data);
   handle->core =
       std::make_unique<Core>(handle->state, handle->thread, optionsOf(info[2].As<Napi::Object>()));
+  handle->samplesArray = Napi::Persistent(info[4].As<Napi::TypedArray>());
+  const Bytes samples = bytesOf(env, info[4]);
+  handle->core->samples().writeTo(reinterpret_cast<double*>(samples.data),
+                                  samples.length / sizeof(double));
   handle->rings = std::make_unique<Rings>(handle->state, handle->thread);
   handle->hotness = std::make_unique<Hotness>(handle->state);
 
@@ -389,9 +430,10 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("faultParam", faultParam);
   add("retry", retry);
   add("suspect", onTicket<&Core::suspect>);
-  add("firstToken", onTicket<&Core::firstToken>);
+  add("firstToken", firstToken);
   add("answered", onTicket<&Core::answered>);
-  add("end", onTicket<&Core::end>);
+  add("end", endTicket);
+  add("tokensPerByte", tokensPerByte);
   add("nextClaim", nextClaim);
   add("look", onTime<&Core::look>);
   add("fleetChanged", onTime<&Core::fleetChanged>);

@@ -29,6 +29,8 @@ export interface Flight {
   isBodyHeld: boolean;
   /** `null`: it is not written down. */
   readonly entry: JournalEntry | null;
+  /** Prompt tokens as its answer reports them; 0 until then, and if it does not. */
+  promptTokens: number;
 }
 
 /** What an attempt tells. */
@@ -104,12 +106,16 @@ export class Attempt implements RelayHooks, DenseSetMember {
     this.#releaseBody();
     if (this.#isRefusal) return;
     const nowMs = clock.nowMs();
-    core.firstToken(this.#flight.ticket, nowMs);
-    if (!isStreamed) return;
-    const ttftMs = nowMs - this.#flight.readMs;
-    stats.observe('ttft', ttftMs / 1000);
-    if (this.#flight.entry !== null) this.#flight.entry.ttftMs = ttftMs;
-    stats.observe('estimateError', Math.abs(nowMs - this.#sentMs - this.#ttftEstimateMs) / 1000);
+    if (!isStreamed) {
+      core.firstToken(this.#flight.ticket, nowMs, 0);
+      return;
+    }
+    const ttftMs = nowMs - this.#sentMs;
+    core.firstToken(this.#flight.ticket, nowMs, ttftMs);
+    const sinceReadMs = nowMs - this.#flight.readMs;
+    stats.observe('ttft', sinceReadMs / 1000);
+    if (this.#flight.entry !== null) this.#flight.entry.ttftMs = sinceReadMs;
+    stats.observe('estimateError', Math.abs(ttftMs - this.#ttftEstimateMs) / 1000);
   }
 
   /**

@@ -37,6 +37,11 @@ export const requestFaults = {
     type: 'invalid_request_error',
     meaning: 'objects or arrays are nested deeper than the router reads',
   },
+  invalid_header: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'a header field that the router reads has a value that it cannot use',
+  },
   unauthorized: {
     status: 401,
     type: 'authentication_error',

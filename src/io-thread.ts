@@ -23,6 +23,8 @@ import { coreOptions, type FromIoThread, type IoThreadData, type ToIoThread } fr
 
 /** Deadlines and estimated ends of prefills are looked at this often. */
 const sweepIntervalMs = 50;
+/** First-token times go to main this often, if there are any. */
+const samplesIntervalMs = 1_000;
 
 const data = workerData as IoThreadData;
 const { config } = data;
@@ -46,8 +48,9 @@ async function run(): Promise<void> {
     config.journalFile === null
       ? null
       : new Journal(stats, (batch) => send({ type: 'journal', batch }));
+  const core = new Core(data.memory, data.thread, coreOptions(config));
   const router = new Router(routerOptions(config), {
-    core: new Core(data.memory, data.thread, coreOptions(config)),
+    core,
     state,
     clock: systemClock,
     stats,
@@ -74,9 +77,13 @@ async function run(): Promise<void> {
     router.sweep();
     journal?.flush();
   }, sweepIntervalMs);
+  const reporter = setInterval(() => {
+    if (core.samples.count > 0) send({ type: 'samples', rows: core.samples.take() });
+  }, samplesIntervalMs);
   let closed: Promise<void> | null = null;
   const close = async () => {
     clearInterval(sweeper);
+    clearInterval(reporter);
     router.close();
     await listener.close();
     await Promise.all([plain.close(), secure.close()]);

@@ -12,6 +12,8 @@ export interface PolicyMode {
   readonly queueOrder: QueueOrder;
   /** Un-prefilled tokens in an instance above which it has no room. */
   readonly prefillWindowTokens: number;
+  /** Estimates are fitted to measured first tokens; else the stated time a token stands. */
+  readonly fitsEstimates: boolean;
 }
 
 /**
@@ -28,6 +30,7 @@ const direct: PolicyMode = {
   bindsLate: false,
   queueOrder: 'deadline',
   prefillWindowTokens: twoSteps,
+  fitsEstimates: true,
 };
 
 export const policyModes: Readonly<Record<PolicyName, PolicyMode>> = {
@@ -37,6 +40,7 @@ export const policyModes: Readonly<Record<PolicyName, PolicyMode>> = {
     bindsLate: false,
     queueOrder: 'hit',
     prefillWindowTokens: oneRequest,
+    fitsEstimates: false,
   },
   round_robin: direct,
   least_tokens: direct,

@@ -18,6 +18,7 @@ import { RequestFault, UpstreamFault } from './errors.ts';
 import { explain, explainedRoute } from './explain.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
+import { objectiveOf } from './listen/objective.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
 import { type Journal, JournalEntry } from './observe/journal.ts';
 import type { Log } from './observe/log.ts';
@@ -105,6 +106,7 @@ export class Router {
   async #servePlaced(exchange: Exchange, route: PlacedRoute, requestId: string): Promise<void> {
     const { core, clock, stats, log, journal } = this.#parts;
     this.#admit(exchange);
+    const objective = objectiveOf(exchange);
     const body = await exchange.readBody(this.#options.bodyBytesMax);
     const readMs = clock.nowMs();
     stats.add('requestBytes', body.byteLength);
@@ -112,7 +114,7 @@ export class Router {
     const fault =
       route === 'pass'
         ? core.placeBare(isJson(exchange) ? modelOf(body) : '', readMs)
-        : core.place(body, route, readMs);
+        : core.place(body, route, readMs, objective);
     if (fault === 'queue_full') stats.countEnding('shed');
     if (fault !== null) throw placeFault(fault, core.faultParam, body);
     const isWrittenDown = journal !== null && route !== 'pass';
@@ -123,6 +125,7 @@ export class Router {
       ticket: core.placement.ticket,
       readMs,
       isBodyHeld: false,
+      promptTokens: 0,
       entry: isWrittenDown ? new JournalEntry(requestId, route, readMs, core.lastPrompt()) : null,
       request: {
         origin: '',
@@ -137,7 +140,7 @@ export class Router {
       ended = await this.#dispatch(flight);
     } finally {
       const ending = ended === 'queueTimeout' ? 'deadline' : ended;
-      core.end(flight.ticket, clock.nowMs());
+      core.end(flight.ticket, clock.nowMs(), flight.promptTokens);
       stats.countEnding(ending);
       const nowMs = clock.nowMs();
       if (flight.entry !== null) journal?.write(flight.entry.line(ending, nowMs, Date.now()));
@@ -194,10 +197,11 @@ export class Router {
     return attempt;
   }
 
-  #countUsage({ entry }: Flight, outcome: RelayOutcome): void {
+  #countUsage(flight: Flight, outcome: RelayOutcome): void {
     if (outcome.kind !== 'completed' || outcome.usage === null) return;
-    if (entry !== null) entry.usage = outcome.usage;
+    if (flight.entry !== null) flight.entry.usage = outcome.usage;
     const { stats } = this.#parts;
+    flight.promptTokens = outcome.usage.promptTokens;
     stats.add('promptTokens', outcome.usage.promptTokens);
     stats.add('completionTokens', outcome.usage.completionTokens);
     stats.add('cachedTokens', outcome.usage.cachedTokens ?? 0);

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { systemClock } from './clock.ts';
+import { type ComputePool, openComputePool } from './compute/pool.ts';
 import type { Config } from './config/config.ts';
 import { FleetState } from './core/fleet-state.ts';
 import { Core, createStateMemory } from './core/native.ts';
@@ -12,6 +13,7 @@ import { type Upstream, upstreamDefaults } from './dispatch/upstream.ts';
 import { MetricsPoller } from './fleet/engines/poller.ts';
 import { HealthChecks } from './fleet/health.ts';
 import { type FleetSnapshot, Registry } from './fleet/registry.ts';
+import { Speeds } from './fleet/speeds.ts';
 import { chooseFrontEnd, probePort } from './listen/choose.ts';
 import type { JournalBatch } from './observe/journal.ts';
 import { JournalFile } from './observe/journal-file.ts';
@@ -19,6 +21,7 @@ import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { type MetricsPort, openMetricsPort } from './observe/metrics-port.ts';
 import { ThreadStats } from './observe/thread-stats.ts';
+import { policyModes } from './policy.ts';
 import { probeBy } from './probe.ts';
 import {
   coreOptions,
@@ -101,6 +104,8 @@ class MainThread implements RunningRouter {
   readonly #probes: Upstream;
   /** `null`: off. */
   readonly #poller: MetricsPoller | null;
+  readonly #pool: ComputePool;
+  readonly #speeds: Speeds;
   readonly #metrics: ReturnType<typeof createMetrics>;
   readonly #threads: Worker[] = [];
   readonly #ended: Promise<void>[] = [];
@@ -132,12 +137,25 @@ class MainThread implements RunningRouter {
     this.#probes = createUndiciUpstream(upstreamDefaults);
     this.#health = this.#createHealthChecks();
     this.#poller = this.#createPoller();
+    this.#pool = openComputePool(threadUrl('compute/tasks'));
+    this.#speeds = this.#createSpeeds();
     this.#metrics = createMetrics({
       state: this.state,
       threads: this.stats,
       instances: () => this.#registry.instances,
       engines: () => this.#poller?.samples() ?? [],
+      models: () => this.#registry.modelNames(),
+      estimateError: (slot) => this.#speeds.error(slot),
+      tokensPerByte: (model) => core.tokensPerByte(model),
     });
+  }
+
+  #createSpeeds(): Speeds {
+    const { estimate, policy, prefillUsPerToken } = this.#config;
+    const isFitted =
+      estimate === 'auto' ? policyModes[policy].fitsEstimates : estimate === 'fitted';
+    const options = { isFitted, prefillMsPerToken: prefillUsPerToken / 1000 };
+    return new Speeds(this.state, options, (jobs) => this.#pool.fitSpeeds(jobs));
   }
 
   #createPoller(): MetricsPoller | null {
@@ -226,6 +244,7 @@ class MainThread implements RunningRouter {
         if (message.type === 'listening') resolve();
         else if (message.type === 'failedToListen') reject(new Error(message.message));
         else if (message.type === 'journal') void this.#writeJournal(worker, message.batch);
+        else if (message.type === 'samples') this.#speeds.take(message.rows);
         else void this.#answerMetrics(worker, message.id);
       });
       worker.once('error', reject);
@@ -260,7 +279,11 @@ class MainThread implements RunningRouter {
     const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);
     await Promise.all(this.#ended);
     clearTimeout(grace);
-    await Promise.all([this.#probes.close(), this.#metricsPort?.close(), this.#journal?.close()]);
+    this.#speeds.stop();
+    const { journal, metricsPort } = { journal: this.#journal, metricsPort: this.#metricsPort };
+    await Promise.all([
+      ...[this.#probes.close(), this.#pool.close(), metricsPort?.close(), journal?.close()],
+    ]);
   }
 }
 

@@ -32,6 +32,8 @@ export type ToIoThread =
 export type FromIoThread =
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'failedToListen'; readonly message: string }
+  /** First-token times (`core/samples.ts`), at most once a second. */
+  | { readonly type: 'samples'; readonly rows: Float64Array }
   | { readonly type: 'metrics'; readonly id: number }
   | { readonly type: 'journal'; readonly batch: JournalBatch };
 
@@ -47,6 +49,7 @@ export function coreOptions(config: Config): CoreOptions {
   return {
     policy: config.policy,
     sloTtftMs: config.sloTtftMs,
+    sloTtftMsPerToken: config.sloTtftMsPerToken,
     sloFraction: config.sloFraction,
     tokensPerByte: 1 / config.bytesPerToken,
     suspectBackoffMs: config.suspectBackoffMs,

@@ -15,6 +15,7 @@ const askedCount = 8192;
 export const coreOptions = {
   policy: 'dualmap-paper',
   sloTtftMs: 5000,
+  sloTtftMsPerToken: 0,
   sloFraction: 0.5,
   tokensPerByte: 0.25,
   suspectBackoffMs: 500,

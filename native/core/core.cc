@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "estimate.h"
+
 namespace dualmap {
 
 namespace {
@@ -48,24 +50,36 @@ Core::Core(const FleetState& state, uint32_t thread, const CoreOptions& options)
       rings_(state_, thread),
       index_(state_),
       hotness_(state_),
-      queues_(state_, index_, options.queue, options.placing, options.suspicion, thread),
+      tokenRatios_(state_, options.placing.tokensPerByte),
+      queues_(state_, index_, options.queue, options.suspicion, thread),
       policy_(makePolicy(options.policy, options.queue.isOn && options.queue.bindsLate)) {}
 
 PlaceStatus Core::place(const char* body, size_t bytes, size_t capacity, PromptKind kind,
-                        double nowMs, Placement* out) noexcept {
+                        double nowMs, const Objective& objective, Placement* out) noexcept {
   const ScanFault fault = scanner_.scan(body, bytes, capacity, kind, &prompt_);
   out->faultParam = prompt_.faultParam;
   if (fault != ScanFault::none) return statusOf(fault);
+  const uint64_t model = modelHash(prompt_.model);
+  const RequestView request = viewOf(prompt_, kind, model, objective.sloTtftMs);
   out->stream = prompt_.stream;
+  out->priority = prompt_.priority;
   out->promptBytes = prompt_.promptBytes;
-  return decide(viewOf(prompt_, kind), modelHash(prompt_.model), nowMs, out);
+  if (!std::isnan(objective.priority)) out->priority = static_cast<int32_t>(objective.priority);
+  return decide(request, model, nowMs, out);
 }
 
-RequestView Core::viewOf(const Prompt& prompt, PromptKind kind) const noexcept {
-  const double tokens = static_cast<double>(prompt.promptBytes) * options_.placing.tokensPerByte;
-  return {prompt.blockHashes.data(), static_cast<uint32_t>(prompt.blockHashes.size()),
-          &prompt.levels, std::max<uint64_t>(1, static_cast<uint64_t>(tokens)),
-          kind != PromptKind::embedding};
+RequestView Core::viewOf(const Prompt& prompt, PromptKind kind, uint64_t model,
+                         double sloTtftMs) const noexcept {
+  const double ratio = tokenRatios_.tokensPerByte(model);
+  const auto promptTokens =
+      std::max<uint64_t>(1, static_cast<uint64_t>(static_cast<double>(prompt.promptBytes) * ratio));
+  return {prompt.blockHashes.data(),
+          static_cast<uint32_t>(prompt.blockHashes.size()),
+          &prompt.levels,
+          promptTokens,
+          kind != PromptKind::embedding,
+          ratio,
+          sloOf(sloTtftMs, promptTokens)};
 }
 
 PlaceStatus Core::explain(const char* body, size_t bytes, size_t capacity, PromptKind kind,
@@ -75,14 +89,15 @@ PlaceStatus Core::explain(const char* body, size_t bytes, size_t capacity, Promp
   const ScanFault fault = scanner.scan(body, bytes, capacity, kind, &prompt);
   out->faultParam = prompt.faultParam;
   if (fault != ScanFault::none) return statusOf(fault);
-  const RequestView request = viewOf(prompt, kind);
+  const uint64_t model = modelHash(prompt.model);
+  const RequestView request = viewOf(prompt, kind, model, 0);
   out->stream = prompt.stream;
   out->promptBytes = prompt.promptBytes;
   out->promptTokens = request.promptTokens;
   out->blocks = request.blocks;
   out->decision = Decision{};
   const Rings::Reading rings(rings_);
-  const uint32_t group = rings.groupOf(modelHash(prompt.model));
+  const uint32_t group = rings.groupOf(model);
   if (group == kNone) return unserved(rings);
   Hotness hotness(state_);
   const FleetView fleet(state_, index_, hotness, rings, rings.group(group), options_.placing, nowMs,
@@ -95,8 +110,14 @@ PlaceStatus Core::explain(const char* body, size_t bytes, size_t capacity, Promp
 PlaceStatus Core::placeChain(const uint64_t* chain, uint32_t blocks, uint64_t promptTokens,
                              uint64_t model, double nowMs, Placement* out) noexcept {
   levelKeysOfChain(chain, blocks, &prompt_.levels);
-  const RequestView request{chain, blocks, &prompt_.levels, std::max<uint64_t>(1, promptTokens),
-                            true};
+  promptTokens = std::max<uint64_t>(1, promptTokens);
+  const RequestView request{chain,
+                            blocks,
+                            &prompt_.levels,
+                            promptTokens,
+                            true,
+                            options_.placing.tokensPerByte,
+                            sloOf(0, promptTokens)};
   out->stream = true;
   out->promptBytes = uint64_t{blocks} * kBlockBytes;
   return decide(request, model, nowMs, out);
@@ -117,6 +138,7 @@ PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out
   ticket.other = kNone;
   ticket.stream = ticket.usesPrefixCache = false;
   ticket.promptTokens = out->promptTokens = 0;
+  ticket.promptBytes = 0;
   // It computes no prompt: there is nothing to wait for.
   reserve(out->ticket, ticket, out->decision.chosen, nowMs);
   return PlaceStatus::placed;
@@ -140,6 +162,10 @@ PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowM
   ticket.stream = out->stream;
   ticket.usesPrefixCache = request.usesPrefixCache;
   ticket.promptTokens = out->promptTokens = request.promptTokens;
+  ticket.promptBytes = out->promptBytes;
+  ticket.tokensPerByte = request.tokensPerByte;
+  ticket.sloTtftMs = out->sloTtftMs = request.sloTtftMs;
+  ticket.priority = out->priority;
   ticket.arrivalMs = nowMs;
   ticket.first = out->decision.first;
   ticket.second = out->decision.second;
@@ -155,8 +181,9 @@ PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowM
 // To its instance if that has room, else into the queues.
 PlaceStatus Core::seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out) noexcept {
   const Decision& decision = out->decision;
-  if (queues_.tryPass(decision.chosen)) {
-    began(id, ticket, decision.chosen, nowMs);
+  uint64_t aheadTokens = 0;
+  if (queues_.tryPass(decision.chosen, &aheadTokens)) {
+    began(id, ticket, decision.chosen, aheadTokens, nowMs);
     ticket.isTrial = finishReserving(state_, index_, options_.suspicion, reservedOf(ticket),
                                      decision.chosen, nowMs);
     return PlaceStatus::placed;
@@ -194,7 +221,8 @@ Waited Core::nextClaim(Placement* out) noexcept {
   out->promptBytes = uint64_t{ticket.chain.size()} * kBlockBytes;
   out->blocks = static_cast<uint32_t>(ticket.chain.size());
   out->stream = ticket.stream;
-  began(claim.ticket, ticket, claim.candidate, ticket.arrivalMs + claim.queuedMs);
+  began(claim.ticket, ticket, claim.candidate, claim.candidate.pendingTokens,
+        ticket.arrivalMs + claim.queuedMs);
   ticket.isTrial = claim.isTrial;
   return Waited::placed;
 }
@@ -222,10 +250,7 @@ void Core::rehome(uint64_t id, Ticket& ticket, double nowMs) noexcept {
   decision.first = fleet.walk(0, ticket.key, kNone);
   if (decision.first == kNone) return;
   decision.second = fleet.group.members > 1 ? fleet.walk(1, ticket.key, decision.first) : kNone;
-  LevelKeys unused;
-  const RequestView request{ticket.chain.data(), static_cast<uint32_t>(ticket.chain.size()),
-                            &unused, ticket.promptTokens, ticket.usesPrefixCache};
-  fleet.measurePair(request, &decision);
+  fleet.measurePair(viewOf(ticket), &decision);
   ticket.first = decision.first;
   ticket.second = decision.second;
   queues_.requeue(ticket.place, waitRequestOf(id, ticket, decision), nowMs);
@@ -236,7 +261,8 @@ WaitRequest Core::waitRequestOf(uint64_t id, const Ticket& ticket,
   WaitRequest request;
   request.ticket = id;
   request.arrivalMs = ticket.arrivalMs;
-  request.sloTtftMs = options_.placing.sloTtftMs;
+  request.sloTtftMs = ticket.sloTtftMs;
+  request.priority = ticket.priority;
   request.reserved = reservedOf(ticket);
   request.candidate = decision.chosen;
   request.other = decision.other;
@@ -260,9 +286,21 @@ void Core::look(double nowMs) noexcept {
   queues_.look(nowMs);
 }
 
+// As it was placed; its keys are not needed any more.
+RequestView Core::viewOf(const Ticket& ticket) noexcept {
+  static const LevelKeys unused{};
+  return {ticket.chain.data(),
+          static_cast<uint32_t>(ticket.chain.size()),
+          &unused,
+          std::max<uint64_t>(1, ticket.promptTokens),
+          ticket.usesPrefixCache,
+          ticket.tokensPerByte,
+          ticket.sloTtftMs};
+}
+
 Reserved Core::reservedOf(const Ticket& ticket) noexcept {
   return {ticket.chain.data(), static_cast<uint32_t>(ticket.chain.size()), ticket.promptTokens,
-          ticket.usesPrefixCache};
+          ticket.tokensPerByte, ticket.usesPrefixCache};
 }
 
 bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
@@ -289,10 +327,7 @@ bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
     if (next == kNone) next = rings.walk(fleet.group, 0, start, isNew);
     if (next == kNone) return false;
   }
-  LevelKeys unused;
-  const RequestView request{ticket.chain.data(), static_cast<uint32_t>(ticket.chain.size()),
-                            &unused, std::max<uint64_t>(1, ticket.promptTokens),
-                            ticket.usesPrefixCache};
+  const RequestView request = viewOf(ticket);
   const uint32_t blocks = ticket.usesPrefixCache ? request.blocks : 0;
   const auto hits = index_.hits(request.chain, blocks, next, kNone);
   decision.chosen = fleet.measure(request, next, hits.first, hits.isFirstFresh);
@@ -305,24 +340,32 @@ bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
 }
 
 void Core::reserve(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept {
-  began(id, ticket, candidate, nowMs);
-  state_.slot(candidate.slot).prefilling.add(candidate.uncachedTokens);
+  InstanceSlot& slot = state_.slot(candidate.slot);
+  began(id, ticket, candidate, slot.prefilling.add(candidate.uncachedTokens).tokens, nowMs);
   ticket.isTrial =
       finishReserving(state_, index_, options_.suspicion, reservedOf(ticket), candidate, nowMs);
 }
 
-void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept {
+void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64_t aheadTokens,
+                 double nowMs) noexcept {
   ticket.phase = Phase::prefilling;
   ticket.slot = candidate.slot;
   ticket.tried.push_back(candidate.slot);
   ticket.uncachedTokens = candidate.uncachedTokens;
+  // Known now, for the sample that its first token makes.
+  const InstanceSlot& slot = state_.slot(candidate.slot);
+  ticket.aheadTokens = aheadTokens;
+  ticket.running = slot.decoding.read().requests;
+  ticket.generation = slot.generation.load(std::memory_order_relaxed);
+  ticket.estimateMs = estimateTtftMs(slot, aheadTokens, candidate.uncachedTokens,
+                                     std::max<uint64_t>(1, ticket.promptTokens));
   // Without a stream there is no first token to see. One that does not come must not keep others
   // waiting for ever: engines compute several prompts at a time, and some hang for reasons of their
   // own.
-  const double stalledMs = std::max(kStallMsMin, kStallTimes * candidate.ttftEstimateMs);
+  const double stalledMs = std::max(kStallMsMin, kStallTimes * ticket.estimateMs);
   // Rounded up, so that a thread looks for stalls a few times a second at most.
   const double stallDueMs = std::ceil((nowMs + stalledMs) / kStallTickMs) * kStallTickMs;
-  ticket.prefillDueMs = ticket.stream ? stallDueMs : nowMs + candidate.ttftEstimateMs;
+  ticket.prefillDueMs = ticket.stream ? stallDueMs : nowMs + ticket.estimateMs;
   due_.push({ticket.prefillDueMs, id});
 }
 
@@ -362,9 +405,10 @@ void Core::clearSuspicion(uint32_t index, double nowMs) noexcept {
   queues_.offerRoom(index, nowMs);
 }
 
-void Core::firstToken(uint64_t id, double nowMs) noexcept {
+void Core::firstToken(uint64_t id, double nowMs, double ttftMs) noexcept {
   Ticket& ticket = ticketOf(id);
   clearSuspicion(ticket.slot, nowMs);
+  sample(ticket, ttftMs);
   if (ticket.phase == Phase::prefilling) prefilled(ticket, nowMs);
 }
 
@@ -376,12 +420,34 @@ void Core::prefilled(Ticket& ticket, double nowMs) noexcept {
   queues_.offerRoom(ticket.slot, nowMs);
 }
 
+// A retried request has a TTFT that is not this instance's alone; an engine that was restarted
+// since has lost what was ahead; embeddings have no token.
+void Core::sample(const Ticket& ticket, double ttftMs) noexcept {
+  if (ttftMs <= 0 || !ticket.stream || !ticket.usesPrefixCache) return;
+  if (ticket.tried.size() != 1) return;
+  const InstanceSlot& slot = state_.slot(ticket.slot);
+  if (slot.generation.load(std::memory_order_relaxed) != ticket.generation) return;
+  samples_.add({ticket.slot, ticket.generation, ticket.aheadTokens, ticket.uncachedTokens,
+                ticket.promptTokens, ticket.running, ttftMs, ticket.estimateMs});
+}
+
+double Core::sloOf(double requestedMs, uint64_t promptTokens) const noexcept {
+  if (requestedMs > 0) return requestedMs;
+  const PolicyOptions& placing = options_.placing;
+  return placing.sloTtftMs + placing.sloTtftMsPerToken * static_cast<double>(promptTokens);
+}
+
+double Core::tokensPerByte(std::string_view model) const noexcept {
+  return tokenRatios_.tokensPerByte(modelHash(model));
+}
+
 void Core::answered(uint64_t id, double nowMs) noexcept {
   clearSuspicion(ticketOf(id).slot, nowMs);
 }
 
-void Core::end(uint64_t id, double nowMs) noexcept {
+void Core::end(uint64_t id, double nowMs, uint64_t promptTokens) noexcept {
   Ticket& ticket = ticketOf(id);
+  if (promptTokens > 0) tokenRatios_.learn(ticket.model, ticket.promptBytes, promptTokens);
   if (ticket.phase == Phase::waiting) {
     queues_.cancel(ticket.place, nowMs);
   } else if (ticket.phase != Phase::idle) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <queue>
 #include <string_view>
@@ -18,6 +19,8 @@
 #include "queues.h"
 #include "reservation.h"
 #include "rings.h"
+#include "samples.h"
+#include "token_ratios.h"
 
 namespace dualmap {
 
@@ -50,7 +53,15 @@ struct Placement {
   /// It waits in the queues of its candidates; `decision` says which these are.
   bool isWaiting = false;
   double queuedMs = 0;
+  int32_t priority = 0;  // as the body says; lower is more important
+  double sloTtftMs = 0;  // the objective it is placed by
   const char* faultParam = "";
+};
+
+/// What the head of a request asks for; its body and the configuration say the rest.
+struct Objective {
+  double sloTtftMs = 0;                                        // 0: not said
+  double priority = std::numeric_limits<double>::quiet_NaN();  // NaN: not said
 };
 
 /// What came of waiting.
@@ -60,9 +71,11 @@ class Core {
  public:
   Core(const FleetState& state, uint32_t thread, const CoreOptions& options) noexcept;
 
-  /// Reads a body, chooses an instance and reserves it. `capacity` >= `bytes` + 64.
+  /// Reads a body, chooses an instance and reserves it. `capacity` >= `bytes` + 64. `sloTtftMs`:
+  /// the request's own objective, 0 for the configured one.
   [[nodiscard]] PlaceStatus place(const char* body, size_t bytes, size_t capacity, PromptKind kind,
-                                  double nowMs, Placement* out) noexcept;
+                                  double nowMs, const Objective& objective,
+                                  Placement* out) noexcept;
 
   /// The same from ready block hashes (benchmarks, simulation). `model` 0: unnamed.
   [[nodiscard]] PlaceStatus placeChain(const uint64_t* chain, uint32_t blocks,
@@ -105,20 +118,26 @@ class Core {
   /// and all look at their queues.
   void fleetChanged(double nowMs) noexcept;
 
-  /// First token seen: the prefill reservation ends and the instance is above suspicion.
-  void firstToken(uint64_t ticket, double nowMs) noexcept;
+  /// First token seen: the prefill reservation ends and the instance is above suspicion. `ttftMs`:
+  /// measured from sending, 0 if no first token of a stream was seen; it becomes a sample of the
+  /// instance's speed unless it tells of something else (a retry, an engine that has restarted).
+  void firstToken(uint64_t ticket, double nowMs, double ttftMs = 0) noexcept;
 
   /// The instance answered without a stream of tokens: it is above suspicion.
   void answered(uint64_t ticket, double nowMs) noexcept;
 
-  /// Gives back everything the ticket holds. The ticket is void afterwards.
-  void end(uint64_t ticket, double nowMs) noexcept;
+  /// Gives back everything the ticket holds. The ticket is void afterwards. `promptTokens`: what
+  /// the engine counted, 0 if it did not say.
+  void end(uint64_t ticket, double nowMs, uint64_t promptTokens = 0) noexcept;
 
   /// Wakes the loop of this thread when another one has placed a request of its; see queues.h.
   void setWake(void (*wake)(void*), void* data) noexcept { queues_.setWake(wake, data); }
   [[nodiscard]] uint32_t waiting() const noexcept { return queues_.waiting(); }
 
   [[nodiscard]] uint32_t ticketsInUse() const noexcept { return inUse_; }
+  [[nodiscard]] Samples& samples() noexcept { return samples_; }
+  /// Of a model by its name, as learnt so far by all threads.
+  [[nodiscard]] double tokensPerByte(std::string_view model) const noexcept;
 
  private:
   enum class Phase : uint8_t { free, idle, waiting, prefilling, decoding };
@@ -135,6 +154,10 @@ class Core {
     uint64_t key = 0;
     uint64_t promptTokens = 0;
     uint64_t uncachedTokens = 0;
+    uint64_t promptBytes = 0;  // 0: of no use to learn from
+    double tokensPerByte = 0;  // by which its tokens were counted
+    double sloTtftMs = 0;
+    int32_t priority = 0;
     double prefillDueMs = 0;
     double arrivalMs = 0;
     uint32_t place = 0;  // in the queues, while it waits
@@ -142,22 +165,32 @@ class Core {
     uint32_t second = kNone;
     uint32_t level = 0;
     Reason reason = Reason::only;
+    // Known when it was sent, for the sample that its first token makes.
+    uint64_t aheadTokens = 0;
+    uint32_t running = 0;
+    uint32_t generation = 0;
+    double estimateMs = 0;
     std::vector<uint64_t> chain;
     std::vector<uint32_t> tried;
   };
 
-  [[nodiscard]] RequestView viewOf(const Prompt& prompt, PromptKind kind) const noexcept;
+  [[nodiscard]] RequestView viewOf(const Prompt& prompt, PromptKind kind, uint64_t model,
+                                   double sloTtftMs) const noexcept;
+  [[nodiscard]] static RequestView viewOf(const Ticket& ticket) noexcept;
   PlaceStatus decide(const RequestView& request, uint64_t model, double nowMs,
                      Placement* out) noexcept;
   Ticket& take(uint64_t* id) noexcept;
   Ticket& ticketOf(uint64_t id) noexcept;
   PlaceStatus seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out) noexcept;
   void reserve(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
-  void began(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
+  void began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64_t aheadTokens,
+             double nowMs) noexcept;
   void prefilled(Ticket& ticket, double nowMs) noexcept;
   void release(Ticket& ticket, double nowMs) noexcept;
   void drop(uint64_t id, Ticket& ticket) noexcept;
   void rehome(uint64_t id, Ticket& ticket, double nowMs) noexcept;
+  void sample(const Ticket& ticket, double ttftMs) noexcept;
+  [[nodiscard]] double sloOf(double requestedMs, uint64_t promptTokens) const noexcept;
   [[nodiscard]] static Reserved reservedOf(const Ticket& ticket) noexcept;
   [[nodiscard]] WaitRequest waitRequestOf(uint64_t id, const Ticket& ticket,
                                           const Decision& decision) const noexcept;
@@ -168,7 +201,9 @@ class Core {
   Rings rings_;
   PrefixIndex index_;
   Hotness hotness_;
+  TokenRatios tokenRatios_;
   Queues queues_;
+  Samples samples_;
   std::unique_ptr<Policy> policy_;
   PromptScanner scanner_;
   Prompt prompt_;

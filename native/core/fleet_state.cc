@@ -11,6 +11,7 @@
 #include "prefix_index.h"
 #include "queues.h"
 #include "rings.h"
+#include "token_ratios.h"
 
 namespace dualmap {
 
@@ -49,6 +50,7 @@ StateLayout layoutOf(const Capacities& capacities) noexcept {
   layout.index = take(PrefixIndex::bytesFor(capacities.indexBlocks));
   layout.hotness = take(Hotness::bytesFor(capacities.hotnessRequestsMax));
   layout.queues = take(Queues::bytesFor(capacities));
+  layout.tokenRatios = take(TokenRatios::kBytes);
   layout.bytes = at;
   return layout;
 }

@@ -16,7 +16,7 @@ namespace dualmap {
 
 // Bump kLayoutVersion with any change here; src/core/fleet-state.ts mirrors the offsets.
 inline constexpr uint64_t kMagic = 0x31'70'61'6D'6C'61'75'64;  // "dualmap1"
-inline constexpr uint32_t kLayoutVersion = 3;
+inline constexpr uint32_t kLayoutVersion = 4;
 inline constexpr size_t kLineBytes = 64;
 
 #define DUALMAP_ASSERT(condition, what)                                                          \
@@ -62,18 +62,23 @@ class LoadWord {
   }
 
   /// Relaxed: the word publishes nothing but itself.
-  void add(uint64_t tokens) noexcept {
-    word_.fetch_add((uint64_t{1} << kTokenBits) + tokens, std::memory_order_relaxed);
+  /// Returns what was there before.
+  Value add(uint64_t tokens) noexcept {
+    const uint64_t before =
+        word_.fetch_add((uint64_t{1} << kTokenBits) + tokens, std::memory_order_relaxed);
+    return {static_cast<uint32_t>(before >> kTokenBits), before & kTokenMask};
   }
 
   /// Adds unless as many tokens as `limit` are there. The first request is always let in.
   /// Sequentially consistent, as `subtract`: see `standing`.
-  [[nodiscard]] bool tryAdd(uint64_t tokens, uint64_t limit) noexcept {
+  /// `before`: the tokens that were there.
+  [[nodiscard]] bool tryAdd(uint64_t tokens, uint64_t limit, uint64_t* before) noexcept {
     uint64_t word = word_.load(std::memory_order_seq_cst);
     do {
       if ((word >> kTokenBits) > 0 && (word & kTokenMask) >= limit) return false;
     } while (!word_.compare_exchange_weak(word, word + (uint64_t{1} << kTokenBits) + tokens,
                                           std::memory_order_seq_cst));
+    *before = word & kTokenMask;
     return true;
   }
 
@@ -88,10 +93,15 @@ class LoadWord {
   std::atomic<uint64_t> word_;
 };
 
-/// Expected time to first token of an instance: base + perToken * pending tokens. Milliseconds.
+/// What estimate.h makes a time to first token of. Milliseconds, none of them negative. Fitted by
+/// the compute pool, written by the main thread one by one: a reader may see one of them newer than
+/// another, which is one estimate between two good ones. The two refinements are of single
+/// precision, seven digits of what noise knows to two: the line has no room for more.
 struct SpeedCoefficients {
   std::atomic<double> baseMs;
-  std::atomic<double> perTokenMs;
+  std::atomic<double> perTokenMs;        // of every uncached token, ahead and own
+  std::atomic<float> perTokenContextMs;  // of every own uncached token and token that it attends to
+  std::atomic<float> perRunningMs;       // of every request that decodes there
 };
 
 /// One inference server. Every group of fields has a cache line of its own.
@@ -106,7 +116,6 @@ struct alignas(kLineBytes) InstanceSlot {
   std::atomic<double> suspectUntilMs;  // no request before this time, unless nobody else serves
   std::atomic<uint32_t> failures;      // consecutive failures before the first token
   uint32_t padding0;
-  uint64_t padding1;
 
   // Line 1: load. Every request adds to these and its ending alone takes it back.
   alignas(kLineBytes) LoadWord queued;  // waiting in the router
@@ -172,6 +181,7 @@ struct StateLayout {
   uint64_t index;
   uint64_t hotness;
   uint64_t queues;
+  uint64_t tokenRatios;
   uint64_t bytes;
 };
 
@@ -204,6 +214,7 @@ class FleetState {
   [[nodiscard]] char* index() const noexcept { return base_ + layout_.index; }
   [[nodiscard]] char* hotness() const noexcept { return base_ + layout_.hotness; }
   [[nodiscard]] char* queues() const noexcept { return base_ + layout_.queues; }
+  [[nodiscard]] char* tokenRatios() const noexcept { return base_ + layout_.tokenRatios; }
   [[nodiscard]] const StateLayout& layout() const noexcept { return layout_; }
   [[nodiscard]] const Capacities& capacities() const noexcept { return capacities_; }
   /// Bytes from the start of the memory to the aligned base.

@@ -16,10 +16,9 @@ uint32_t FleetView::walk(uint32_t ring, uint64_t key, uint32_t except) const noe
                     [&](uint32_t slot) { return slot != except && isServing(slot); });
 }
 
-Candidate measure(const FleetState& state, const PolicyOptions& options, uint64_t promptTokens,
+Candidate measure(const FleetState& state, double tokensPerByte, uint64_t promptTokens,
                   uint32_t slot, uint32_t hitBlocks, bool isFresh) noexcept {
-  const auto cached =
-      static_cast<uint64_t>(hitBlocks * double{kBlockBytes} * options.tokensPerByte);
+  const auto cached = static_cast<uint64_t>(hitBlocks * double{kBlockBytes} * tokensPerByte);
   Candidate candidate;
   candidate.slot = slot;
   candidate.insertFrom = isFresh ? hitBlocks : 0;
@@ -27,14 +26,15 @@ Candidate measure(const FleetState& state, const PolicyOptions& options, uint64_
   candidate.cachedTokens = std::min(cached, promptTokens - 1);
   candidate.uncachedTokens = promptTokens - candidate.cachedTokens;
   candidate.pendingTokens = pendingPrefillTokens(state.slot(slot));
-  candidate.ttftEstimateMs =
-      estimateTtftMs(state.slot(slot), candidate.pendingTokens + candidate.uncachedTokens);
+  candidate.ttftEstimateMs = estimateTtftMs(state.slot(slot), candidate.pendingTokens,
+                                            candidate.uncachedTokens, promptTokens);
   return candidate;
 }
 
 Candidate FleetView::measure(const RequestView& request, uint32_t slot, uint32_t hitBlocks,
                              bool isFresh) const noexcept {
-  return dualmap::measure(state, options, request.promptTokens, slot, hitBlocks, isFresh);
+  return dualmap::measure(state, request.tokensPerByte, request.promptTokens, slot, hitBlocks,
+                          isFresh);
 }
 
 void FleetView::measurePair(const RequestView& request, Decision* pair) const noexcept {
@@ -73,7 +73,7 @@ class DualMapPaper final : public Policy {
     } else {
       const bool isFirstWarm = first.cachedTokens > second.cachedTokens;
       const Candidate& warm = isFirstWarm ? first : second;
-      if (warm.ttftEstimateMs <= fleet.options.sloFraction * fleet.options.sloTtftMs) {
+      if (warm.ttftEstimateMs <= fleet.options.sloFraction * request.sloTtftMs) {
         out->reason = Reason::warmWithinSlo;
         takesFirst = isFirstWarm;
       } else {

@@ -21,6 +21,7 @@ struct PolicyOptions {
   double sloTtftMs = 5000;
   double sloFraction = 0.5;  // warm stays chosen up to this share of the SLO
   double tokensPerByte = 0.25;
+  double sloTtftMsPerToken = 0;  // of the prompt; the SLO is the sum of both
 };
 
 /// What a rule may know of a request.
@@ -30,6 +31,8 @@ struct RequestView {
   const LevelKeys* levels;
   uint64_t promptTokens;
   bool usesPrefixCache;  // embeddings do not
+  double tokensPerByte;
+  double sloTtftMs;
 };
 
 /// An instance as a candidate of one request.
@@ -67,7 +70,7 @@ struct Decision {
 };
 
 /// An instance as a candidate of a request of which it holds `hitBlocks` leading blocks.
-[[nodiscard]] Candidate measure(const FleetState& state, const PolicyOptions& options,
+[[nodiscard]] Candidate measure(const FleetState& state, double tokensPerByte,
                                 uint64_t promptTokens, uint32_t slot, uint32_t hitBlocks,
                                 bool isFresh) noexcept;
 

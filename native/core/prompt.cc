@@ -1,5 +1,6 @@
 #include "prompt.h"
 
+#include <charconv>
 #include <cstdio>
 
 namespace dualmap {
@@ -35,6 +36,7 @@ ScanFault PromptScanner::scan(const char* body, size_t bytes, size_t capacity, P
   tools_ = input_ = 0;
   out->model = {};
   out->stream = false;
+  out->priority = 0;
   out->faultParam = "";
 
   if (auto error = parser_.iterate(body, bytes, capacity).get(document_)) return parseFault(error);
@@ -52,7 +54,7 @@ ScanFault PromptScanner::scan(const char* body, size_t bytes, size_t capacity, P
 }
 
 ScanFault PromptScanner::readBody(PromptKind kind, Prompt* out) noexcept {
-  static constexpr const char* kNames[kFields] = {"model", "cache_salt", "stream",
+  static constexpr const char* kNames[kFields] = {"model", "cache_salt", "stream", "priority",
                                                   "tools", "messages",   ""};
   ondemand::object object;
   if (auto error = document_.get_object().get(object)) return parseFault(error);
@@ -84,6 +86,7 @@ PromptScanner::Field PromptScanner::fieldOf(std::string_view key, PromptKind kin
   if (key == "model") return kModel;
   if (key == "cache_salt") return kCacheSalt;
   if (key == "stream") return kStream;
+  if (key == "priority") return kPriority;
   if (kind != PromptKind::chat) return key == inputName(kind) ? kInput : kSkipped;
   if (key == "messages") return kMessages;
   return key == "tools" ? kTools : kSkipped;
@@ -98,6 +101,8 @@ ScanFault PromptScanner::readField(Field field, ondemand::value& value, Prompt* 
       return readText(value, &present, &cacheSalt_);
     case kStream:
       return readStream(value, &out->stream);
+    case kPriority:
+      return readPriority(value, &out->priority);
     case kTools:
       return readNode(value, JsonTree::Type::array, &tools_);
     case kMessages:
@@ -116,6 +121,19 @@ ScanFault PromptScanner::readStream(ondemand::value& value, bool* out) noexcept 
   }
   if (type != json_type::boolean) return ScanFault::invalidType;
   return value.get_bool().get(*out) ? ScanFault::invalidJson : ScanFault::none;
+}
+
+// An integer of 32 bits, in digits; null counts as absent.
+ScanFault PromptScanner::readPriority(ondemand::value& value, int32_t* out) noexcept {
+  *out = 0;
+  uint32_t at = 0;
+  const ScanFault fault = readNode(value, JsonTree::Type::number, &at);
+  if (fault != ScanFault::none || at == 0) return fault;
+  const std::string_view text = tree_.node(at).text;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *out);
+  const bool isWhole = error == std::errc() && end == text.data() + text.size();
+  if (!isWhole) *out = 0;
+  return isWhole ? ScanFault::none : ScanFault::invalidType;
 }
 
 // A string; null counts as absent.

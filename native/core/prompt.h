@@ -31,6 +31,7 @@ struct Prompt {
   uint64_t firstUserEnd = 0;  // canonical bytes up to the end of the first user message
   std::string_view model;     // borrowed from the scanner until its next scan
   bool stream = false;
+  int32_t priority = 0;         // lower is more important, as in vLLM
   const char* faultParam = "";  // the field at fault, a literal
 };
 
@@ -53,6 +54,7 @@ class PromptScanner {
     kModel,
     kCacheSalt,
     kStream,
+    kPriority,
     kTools,
     kMessages,
     kInput,
@@ -72,6 +74,7 @@ class PromptScanner {
   ScanFault readField(Field field, simdjson::ondemand::value& value, Prompt* out) noexcept;
   [[nodiscard]] static Field fieldOf(std::string_view key, PromptKind kind) noexcept;
   ScanFault readStream(simdjson::ondemand::value& value, bool* out) noexcept;
+  ScanFault readPriority(simdjson::ondemand::value& value, int32_t* out) noexcept;
   ScanFault readMessages(simdjson::ondemand::value& value) noexcept;
   ScanFault readMessage(simdjson::ondemand::value value, Message* out) noexcept;
   ScanFault readText(simdjson::ondemand::value& value, bool* present,

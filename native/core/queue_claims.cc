@@ -90,13 +90,14 @@ uint32_t Queues::pick(uint32_t slot, double nowMs, double* lookMs) noexcept {
 double Queues::expectedMs(uint32_t place, uint32_t index) const noexcept {
   const Stand& at = waiting_[place].stand[index];
   const TreeKey& key = nodes_[nodeOf(place, index, false)].key;
-  uint64_t tokens = state_->slot(at.slot).prefilling.read().tokens + at.uncachedTokens;
+  uint64_t tokens = state_->slot(at.slot).prefilling.read().tokens;
   if (at.isLate) {
     tokens += feasibleOf(at.slot).sum() + lateOf(at.slot).sumBefore(key);
   } else {
     tokens += feasibleOf(at.slot).sumBefore(key);
   }
-  return estimateTtftMs(state_->slot(at.slot), tokens);
+  return estimateTtftMs(state_->slot(at.slot), tokens, at.uncachedTokens,
+                        waiting_[place].reserved.promptTokens);
 }
 
 // Whether an instance that has room takes a request or leaves it to its other candidate.
@@ -111,11 +112,13 @@ Queues::Leave Queues::leaves(Waiting& waiting, uint32_t place, uint32_t index,
     return {false, state_->slot(here.slot).suspectUntilMs.load(std::memory_order_relaxed)};
   }
   if (!isAvailable(there.slot, nowMs) || there.uncachedTokens >= here.uncachedTokens) return {};
-  const double ownMs = estimateTtftMs(state_->slot(there.slot), there.uncachedTokens);
+  const uint64_t promptTokens = waiting.reserved.promptTokens;
+  const double ownMs =
+      estimateTtftMs(state_->slot(there.slot), 0, there.uncachedTokens, promptTokens);
   if (waiting.promiseMs != 0 && nowMs >= waiting.promiseMs + kSlackMs) return {};
+  const InstanceSlot& slot = state_->slot(here.slot);
   const double hereMs =
-      estimateTtftMs(state_->slot(here.slot),
-                     state_->slot(here.slot).prefilling.read().tokens + here.uncachedTokens);
+      estimateTtftMs(slot, slot.prefilling.read().tokens, here.uncachedTokens, promptTokens);
   const double thereMs = expectedMs(place, 1 - index);
   const bool isInTimeHere = nowMs + hereMs <= waiting.deadlineMs;
   const bool isInTimeThere = nowMs + thereMs <= waiting.deadlineMs;
@@ -134,15 +137,15 @@ bool Queues::claim(uint32_t node, double nowMs) noexcept {
   const Reserved& reserved = waiting.reserved;
   const uint32_t blocks = reserved.usesPrefixCache ? reserved.blocks : 0;
   const PrefixIndex::PairHits hits = index_->hits(reserved.chain, blocks, at.slot, kNone);
-  Candidate candidate =
-      measure(*state_, placing_, reserved.promptTokens, at.slot, hits.first, hits.isFirstFresh);
-  candidate.pendingTokens = state_->slot(at.slot).prefilling.read().tokens;
-  candidate.ttftEstimateMs =
-      estimateTtftMs(state_->slot(at.slot), candidate.pendingTokens + candidate.uncachedTokens);
-  if (!state_->slot(at.slot).prefilling.tryAdd(candidate.uncachedTokens,
-                                               options_.prefillWindowTokens)) {
+  Candidate candidate = measure(*state_, reserved.tokensPerByte, reserved.promptTokens, at.slot,
+                                hits.first, hits.isFirstFresh);
+  InstanceSlot& slot = state_->slot(at.slot);
+  if (!slot.prefilling.tryAdd(candidate.uncachedTokens, options_.prefillWindowTokens,
+                              &candidate.pendingTokens)) {
     return false;
   }
+  candidate.ttftEstimateMs = estimateTtftMs(slot, candidate.pendingTokens, candidate.uncachedTokens,
+                                            reserved.promptTokens);
   ++queues_[at.slot].claims;
   leaveAll(place);
   Claim& claim = waiting.claim;

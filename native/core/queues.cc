@@ -35,14 +35,8 @@ uint64_t Queues::bytesFor(const Capacities& capacities) noexcept {
 void Queues::create(const FleetState& state) noexcept { new (state.queues()) Table{}; }
 
 Queues::Queues(const FleetState& state, PrefixIndex& index, const QueueOptions& options,
-               const PolicyOptions& placing, const SuspicionOptions& suspicion,
-               uint32_t thread) noexcept
-    : state_(&state),
-      index_(&index),
-      options_(options),
-      placing_(placing),
-      suspicion_(suspicion),
-      thread_(thread) {
+               const SuspicionOptions& suspicion, uint32_t thread) noexcept
+    : state_(&state), index_(&index), options_(options), suspicion_(suspicion), thread_(thread) {
   const Offsets at = offsetsOf(state.capacities());
   char* base = state.queues();
   table_ = reinterpret_cast<Table*>(base);
@@ -77,10 +71,11 @@ bool Queues::hasRoom(uint32_t slot) const noexcept {
   return load.requests == 0 || load.tokens < options_.prefillWindowTokens;
 }
 
-bool Queues::tryPass(const Candidate& candidate) noexcept {
+bool Queues::tryPass(const Candidate& candidate, uint64_t* aheadTokens) noexcept {
   InstanceSlot& slot = state_->slot(candidate.slot);
   if (slot.standing.load(std::memory_order_seq_cst) > 0) return false;
-  return slot.prefilling.tryAdd(candidate.uncachedTokens, options_.prefillWindowTokens);
+  return slot.prefilling.tryAdd(candidate.uncachedTokens, options_.prefillWindowTokens,
+                                aheadTokens);
 }
 
 uint32_t Queues::enqueue(const WaitRequest& request, double nowMs) noexcept {
@@ -165,7 +160,8 @@ void Queues::stand(uint32_t place, uint32_t index, double nowMs) noexcept {
   if (options_.order == QueueOrder::hit) node.key.value = -static_cast<double>(at.cachedTokens);
   if (options_.order == QueueOrder::deadline) {
     const double lateFromMs =
-        waiting.deadlineMs - estimateTtftMs(state_->slot(at.slot), at.uncachedTokens);
+        waiting.deadlineMs -
+        estimateTtftMs(state_->slot(at.slot), 0, at.uncachedTokens, waiting.reserved.promptTokens);
     if (nowMs > lateFromMs) {
       standLate(place, index);
       return;

@@ -71,14 +71,14 @@ class Queues {
   static void create(const FleetState& state) noexcept;
 
   Queues(const FleetState& state, PrefixIndex& index, const QueueOptions& options,
-         const PolicyOptions& placing, const SuspicionOptions& suspicion, uint32_t thread) noexcept;
+         const SuspicionOptions& suspicion, uint32_t thread) noexcept;
 
   /// Called from any thread when mail comes for this one; null when it takes none any more.
   void setWake(void (*wake)(void*), void* data) noexcept;
 
   /// Whether a request may go to an instance without standing in its queue; then it has reserved
-  /// the tokens.
-  [[nodiscard]] bool tryPass(const Candidate& candidate) noexcept;
+  /// the tokens, behind `aheadTokens`.
+  [[nodiscard]] bool tryPass(const Candidate& candidate, uint64_t* aheadTokens) noexcept;
 
   /// 0: every place is taken. Otherwise the place of the request, which it keeps until its claim
   /// was read or it was cancelled. It may have been claimed already: see `next`.
@@ -209,7 +209,6 @@ class Queues {
   const FleetState* state_;
   PrefixIndex* index_;
   QueueOptions options_;
-  PolicyOptions placing_;
   SuspicionOptions suspicion_;
   uint32_t thread_;
   Table* table_;

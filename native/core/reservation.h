@@ -23,6 +23,7 @@ struct Reserved {
   const uint64_t* chain = nullptr;
   uint32_t blocks = 0;
   uint64_t promptTokens = 0;
+  double tokensPerByte = 0;
   bool usesPrefixCache = false;
 };
 

@@ -3,6 +3,7 @@
 #include "core/fleet_state.h"
 
 #include "core/prefix_index.h"
+#include "core/token_ratios.h"
 #include "fleet.h"
 #include "test.h"
 
@@ -21,10 +22,11 @@ TEST(partsLieApartAndAligned) {
       layout.rings[1] + Rings::bytesFor(capacities),
       layout.rings[2] + Rings::bytesFor(capacities),
       layout.index + PrefixIndex::bytesFor(capacities.indexBlocks),
-      layout.hotness + Hotness::bytesFor(capacities.hotnessRequestsMax)};
-  const std::vector<uint64_t> starts = {layout.slots,    layout.readers,  layout.stats,
-                                        layout.rings[0], layout.rings[1], layout.rings[2],
-                                        layout.index,    layout.hotness,  layout.bytes};
+      layout.hotness + Hotness::bytesFor(capacities.hotnessRequestsMax),
+      layout.tokenRatios + TokenRatios::kBytes};
+  const std::vector<uint64_t> starts = {
+      layout.slots,    layout.readers, layout.stats,   layout.rings[0],    layout.rings[1],
+      layout.rings[2], layout.index,   layout.hotness, layout.tokenRatios, layout.bytes};
   for (size_t i = 0; i < starts.size(); ++i) {
     CHECK_EQUAL(starts[i] % kLineBytes, 0u);
     CHECK_THAT(starts[i] >= ends[i] && starts[i] < ends[i] + kLineBytes, std::to_string(i));

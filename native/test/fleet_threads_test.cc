@@ -62,7 +62,8 @@ class RequestThread {
                          std::string(random_.below(2000), 'x') + R"("}]})";
       const size_t bytes = body.size();
       body.resize(bytes + kPaddingBytes);
-      status = core_->place(body.data(), bytes, body.size(), PromptKind::chat, nowMs_, &placement);
+      status =
+          core_->place(body.data(), bytes, body.size(), PromptKind::chat, nowMs_, {}, &placement);
     } else {
       // Prefixes that all threads share, so that they meet in the same lines.
       std::vector<uint64_t> chain(1 + random_.below(24));

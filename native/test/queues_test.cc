@@ -302,7 +302,7 @@ TEST(aRequestWithoutAStreamGivesItsRoomBackAtItsEstimate) {
   const size_t bytes = body.size();
   body.resize(bytes + 64);
   Placement unary;
-  CHECK_EQUAL(router.core->place(body.data(), bytes, body.size(), PromptKind::chat, 0, &unary),
+  CHECK_EQUAL(router.core->place(body.data(), bytes, body.size(), PromptKind::chat, 0, {}, &unary),
               PlaceStatus::placed);
   const uint64_t waiting = router.place(2, 512, 0).ticket;
   const double dueMs = unary.decision.chosen.ttftEstimateMs;

@@ -29,7 +29,7 @@ struct Router {
   PlaceStatus placeBody(std::string_view body, PromptKind kind, Placement* out, double nowMs = 0) {
     std::vector<char> padded(body.begin(), body.end());
     padded.resize(body.size() + kPaddingBytes);
-    return core->place(padded.data(), body.size(), padded.size(), kind, nowMs, out);
+    return core->place(padded.data(), body.size(), padded.size(), kind, nowMs, {}, out);
   }
 
   InstanceSlot& slot(uint32_t index) const { return fleet.state.slot(index); }

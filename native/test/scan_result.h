@@ -19,6 +19,7 @@ struct Scan {
   std::string faultParam;
   std::string model;
   bool stream = false;
+  int32_t priority = 0;
   uint64_t promptBytes = 0;
   uint64_t firstUserEnd = 0;
   std::vector<uint64_t> blocks;
@@ -44,6 +45,7 @@ inline Scan scanWith(Reader& reader, std::string_view body, PromptKind kind, cha
   scan.fault = reader.scanner.scan(copy, body.size(), capacity, kind, &prompt);
   scan.faultParam = prompt.faultParam;
   scan.stream = prompt.stream;
+  scan.priority = prompt.priority;
   if (scan.fault == ScanFault::none) {
     scan.model = prompt.model;
     scan.promptBytes = prompt.promptBytes;

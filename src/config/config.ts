@@ -27,6 +27,9 @@ export type QueueOrder = (typeof queueOrders)[number];
 export const latePolicies = ['serve', 'shed'] as const;
 export type LatePolicy = (typeof latePolicies)[number];
 
+export const estimateRules = ['auto', 'linear', 'fitted'] as const;
+export type EstimateRule = (typeof estimateRules)[number];
+
 export const frontEnds = ['auto', 'uws', 'http'] as const;
 export type FrontEnd = (typeof frontEnds)[number];
 
@@ -62,7 +65,9 @@ export interface Config {
 
   readonly policy: PolicyName;
   readonly sloTtftMs: number;
+  readonly sloTtftMsPerToken: number;
   readonly sloFraction: number;
+  readonly estimate: EstimateRule;
   /** Microseconds an instance needs for one uncached prompt token, until it is measured. */
   readonly prefillUsPerToken: number;
   /** Prefix cache of an instance in tokens, until the engine tells. */

@@ -1,4 +1,11 @@
-import { bindings, latePolicies, policies, queueModes, queueOrders } from './config.ts';
+import {
+  bindings,
+  estimateRules,
+  latePolicies,
+  policies,
+  queueModes,
+  queueOrders,
+} from './config.ts';
 import * as kinds from './kinds.ts';
 import { commandNames as all, type OptionTable } from './option.ts';
 
@@ -21,12 +28,28 @@ export const routing = {
     why: 'objective for the time to first token; 5 s is that of the paper',
     commands: all,
   },
+  sloTtftMsPerToken: {
+    name: 'slo-ttft-ms-per-token',
+    kind: kinds.decimal(0, 1000),
+    unit: 'ms',
+    default: 0,
+    why: 'added for every prompt token: who sends a book waits longer; 0, as the paper has one SLO',
+    commands: all,
+  },
   sloFraction: {
     name: 'slo-fraction',
     kind: kinds.decimal(0.01, 1),
     unit: 'share',
     default: 0.5,
     why: 'the warm instance is kept while its estimate is within this share of the objective',
+    commands: all,
+  },
+  estimate: {
+    name: 'estimate',
+    kind: kinds.choice(estimateRules),
+    unit: '',
+    default: 'auto',
+    why: '`fitted` to measured first tokens, or the stated time a token; `auto`: as the policy has it',
     commands: all,
   },
   prefillUsPerToken: {

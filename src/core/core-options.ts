@@ -53,6 +53,8 @@ export interface QueueOptions {
 export interface CoreOptions extends QueueOptions {
   readonly policy: PolicyName;
   readonly sloTtftMs: number;
+  /** Added for every token of the prompt. */
+  readonly sloTtftMsPerToken: number;
   /** Share of the SLO up to which the warm candidate stays chosen, 0..1. */
   readonly sloFraction: number;
   readonly tokensPerByte: number;

@@ -42,6 +42,17 @@ type Word64 =
   | 'migrationsTotal'
   | 'identity'
   | 'capacityBlocks';
+/** What native/core/estimate.h makes a time to first token of. Milliseconds, none negative. */
+export interface SpeedCoefficients {
+  readonly baseMs: number;
+  /** Of every uncached token, those ahead and its own. */
+  readonly perTokenMs: number;
+  /** Of every own uncached token and token that it attends to. */
+  readonly perTokenContextMs: number;
+  /** Of every request that decodes there. */
+  readonly perRunningMs: number;
+}
+
 type Word32 = 'state' | 'generation' | 'failures';
 type Double =
   | 'baseMs'
@@ -60,6 +71,7 @@ export class FleetState {
   readonly #words64: BigUint64Array;
   readonly #words32: Int32Array;
   readonly #doubles: Float64Array;
+  readonly #floats: Float32Array;
 
   constructor(memory: SharedArrayBuffer, instancesMax: number) {
     this.memory = memory;
@@ -68,6 +80,7 @@ export class FleetState {
     this.#words64 = new BigUint64Array(memory, 0, Math.floor(memory.byteLength / 8));
     this.#words32 = new Int32Array(memory, 0, Math.floor(memory.byteLength / 4));
     this.#doubles = new Float64Array(memory, 0, Math.floor(memory.byteLength / 8));
+    this.#floats = new Float32Array(memory, 0, Math.floor(memory.byteLength / 4));
   }
 
   #at(slot: number, field: keyof StateLayout): number {
@@ -163,12 +176,6 @@ export class FleetState {
     this.#write64(slot, 'capacityBlocks', BigInt(Math.max(0, Math.round(blocks))));
   }
 
-  /** Expected TTFT of an instance: baseMs + perTokenMs * pending tokens. */
-  setSpeed(slot: number, baseMs: number, perTokenMs: number): void {
-    this.#writeDouble(slot, 'baseMs', baseMs);
-    this.#writeDouble(slot, 'perTokenMs', perTokenMs);
-  }
-
   /** Control plane only. The fields are a hint each: a reader may see old ones beside new ones. */
   setScraped(slot: number, { waiting, running, kvUse, atMs }: Scraped): void {
     this.#writeDouble(slot, 'scrapedWaiting', waiting);
@@ -187,6 +194,23 @@ export class FleetState {
       running: this.#readDouble(slot, 'scrapedRunning'),
       kvUse: kvUse < 0 ? null : kvUse,
       atMs,
+    };
+  }
+
+  /** The speed of an instance. Control plane only. */
+  setSpeed(slot: number, baseMs: number, perTokenMs: number, contextMs = 0, runningMs = 0): void {
+    this.#writeDouble(slot, 'baseMs', baseMs);
+    this.#writeDouble(slot, 'perTokenMs', perTokenMs);
+    this.#floats[this.#at(slot, 'perTokenContextMs') / 4] = contextMs;
+    this.#floats[this.#at(slot, 'perRunningMs') / 4] = runningMs;
+  }
+
+  speed(slot: number): SpeedCoefficients {
+    return {
+      baseMs: this.#readDouble(slot, 'baseMs'),
+      perTokenMs: this.#readDouble(slot, 'perTokenMs'),
+      perTokenContextMs: this.#floats[this.#at(slot, 'perTokenContextMs') / 4]!,
+      perRunningMs: this.#floats[this.#at(slot, 'perRunningMs') / 4]!,
     };
   }
 

@@ -10,7 +10,8 @@ import type { RequestFaultCode } from '../errors.ts';
 import type { PromptKind } from '../terms.ts';
 import { type CoreOptions, latePolicies, policyNames, queueOrders } from './core-options.ts';
 import { hasClaimsAt, never, nextLookAt, PlacementView } from './placement-view.ts';
-import type { LastPrompt, NativeExplanation } from './scan.ts';
+import { SampleBuffer } from './samples.ts';
+import type { LastPrompt, NativeExplanation, NativeScan } from './scan.ts';
 import type { UpstreamAddon } from './upstream-addon.ts';
 
 /** Sizes of the shared memory, fixed when it is made. */
@@ -54,7 +55,7 @@ export interface RingMember {
 }
 
 interface NativeCore {
-  place(body: Uint8Array, kind: number, nowMs: number): number;
+  place(body: Uint8Array, kind: number, nowMs: number, sloTtftMs: number, priority: number): number;
   placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number): number;
   placeBare(model: string, nowMs: number): number;
   explain(body: Uint8Array, kind: number, nowMs: number): NativeExplanation;
@@ -62,9 +63,10 @@ interface NativeCore {
   faultParam(): string;
   retry(ticket: number, nowMs: number): boolean;
   suspect(ticket: number, nowMs: number): void;
-  firstToken(ticket: number, nowMs: number): void;
+  firstToken(ticket: number, nowMs: number, ttftMs: number): void;
   answered(ticket: number, nowMs: number): void;
-  end(ticket: number, nowMs: number): void;
+  end(ticket: number, nowMs: number, promptTokens: number): void;
+  tokensPerByte(model: string): number;
   nextClaim(): number;
   look(nowMs: number): void;
   fleetChanged(nowMs: number): void;
@@ -91,6 +93,8 @@ export type StateLayout = Record<
   | 'capacityBlocks'
   | 'baseMs'
   | 'perTokenMs'
+  | 'perTokenContextMs'
+  | 'perRunningMs'
   | 'suspectUntilMs'
   | 'failures'
   | 'queued'
@@ -111,16 +115,6 @@ export type StateLayout = Record<
   number
 >;
 
-interface NativeScan {
-  readonly fault: number;
-  readonly stream: boolean;
-  readonly model: string;
-  readonly promptBytes: number;
-  readonly firstUserEnd: number;
-  readonly blockHashes: BigUint64Array;
-  readonly levelKeys: BigUint64Array;
-}
-
 type NativeCoreOptions = { readonly [name in keyof CoreOptions]: number };
 
 interface Addon extends UpstreamAddon {
@@ -137,6 +131,7 @@ interface Addon extends UpstreamAddon {
     thread: number,
     options: NativeCoreOptions,
     result: Float64Array,
+    samples: Float64Array,
   ): NativeCore;
 }
 
@@ -176,6 +171,15 @@ export const exitNow = (code: number): never => addon.exitNow(code);
 /** Bare simdjson and XXH3 over a body: the yardstick of `bench decide`. 0: not JSON. */
 export const bareScan = (body: Uint8Array): number => addon.bareScan(body);
 
+/** What the head of a request asks for; `null`: it says nothing of it. */
+export interface Objective {
+  readonly sloTtftMs: number | null;
+  /** Lower goes first. */
+  readonly priority: number | null;
+}
+
+const noObjective: Objective = { sloTtftMs: null, priority: null };
+
 /** Order is that of `Waited` in native/core/core.h. */
 const waitedNames = [null, 'placed', 'shed'] as const;
 
@@ -187,6 +191,8 @@ const ringsBuilds: readonly RingsBuild[] = ['built', 'busy', 'tooLarge'];
 export class Core {
   /** What the last `place`, `placeBare` or `retry` decided. */
   readonly placement = new PlacementView();
+  /** What first tokens told of the speed of instances; emptied by its reader. */
+  readonly samples = new SampleBuffer();
   readonly #native: NativeCore;
   #onWork: (() => void) | null = null;
 
@@ -201,15 +207,25 @@ export class Core {
       queueOrder: queueOrders.indexOf(options.queueOrder),
       latePolicy: latePolicies.indexOf(options.latePolicy),
     };
-    this.#native = addon.createCore(new Uint8Array(memory), thread, native, this.placement.words);
+    const { words } = this.placement;
+    const bytes = new Uint8Array(memory);
+    this.#native = addon.createCore(bytes, thread, native, words, this.samples.words);
   }
 
   /**
    * Reads a request body, chooses an instance and reserves it. Returns `null` when placed; then
    * `placement.ticket` must be ended. The fault otherwise: nothing is reserved.
    */
-  place(body: Uint8Array, kind: PromptKind, nowMs: number): PlaceFault | null {
-    const fault = placeFaults[this.#native.place(body, promptKinds[kind], nowMs)]!;
+  place(
+    body: Uint8Array,
+    kind: PromptKind,
+    nowMs: number,
+    { sloTtftMs, priority }: Objective = noObjective,
+  ): PlaceFault | null {
+    const fault =
+      placeFaults[
+        this.#native.place(body, promptKinds[kind], nowMs, sloTtftMs ?? 0, priority ?? Number.NaN)
+      ]!;
     this.#announceWork();
     return fault;
   }
@@ -259,9 +275,12 @@ export class Core {
     this.#announceWork();
   }
 
-  /** First token seen: the prefill reservation ends, and all suspicion. */
-  firstToken(ticket: number, nowMs: number): void {
-    this.#native.firstToken(ticket, nowMs);
+  /**
+   * First token seen: the prefill reservation ends, and all suspicion. `ttftMs`: measured from
+   * sending, a sample of the instance's speed; 0 if no first token of a stream was seen.
+   */
+  firstToken(ticket: number, nowMs: number, ttftMs = 0): void {
+    this.#native.firstToken(ticket, nowMs, ttftMs);
     this.#announceWork();
   }
 
@@ -271,10 +290,19 @@ export class Core {
     this.#announceWork();
   }
 
-  /** Gives back all that the ticket reserved, or its place in the queues. Exactly once a ticket. */
-  end(ticket: number, nowMs: number): void {
-    this.#native.end(ticket, nowMs);
+  /**
+   * Gives back all that the ticket reserved, or its place in the queues. Exactly once a ticket.
+   * `promptTokens`: what the engine counted, from which the model's bytes a token are learnt; 0 if it
+   * did not say.
+   */
+  end(ticket: number, nowMs: number, promptTokens = 0): void {
+    this.#native.end(ticket, nowMs, promptTokens);
     this.#announceWork();
+  }
+
+  /** Tokens that a byte of prompt makes for a model, as learnt so far by all threads. */
+  tokensPerByte(model: string): number {
+    return this.#native.tokensPerByte(model);
   }
 
   /** Whether `nextClaim` has something. Any call of this core may bring it about. */

@@ -22,6 +22,8 @@ export const resultFields = [
   'queuedMs',
   'hasClaims',
   'nextLookMs',
+  'priority',
+  'sloTtftMs',
 ] as const;
 
 export const hasClaimsAt = resultFields.indexOf('hasClaims');
@@ -80,6 +82,14 @@ export class PlacementView {
   /** It waits in the router: nothing is reserved yet, `chosen` is where it would rather go. */
   get isWaiting(): boolean {
     return this.words[15] === 1;
+  }
+  /** As the body says, 0 if it does not; lower is more important. */
+  get priority(): number {
+    return this.words[19]!;
+  }
+  /** The objective it was placed by. */
+  get sloTtftMs(): number {
+    return this.words[20]!;
   }
   /** How long it has waited in the router. */
   get queuedMs(): number {

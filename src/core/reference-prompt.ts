@@ -17,6 +17,7 @@ export interface ReferenceScan {
   /** If not null, everything below is empty. */
   readonly fault: RequestFaultCode | null;
   readonly stream: boolean;
+  readonly priority: number;
   readonly model: string;
   /** Length of the canonical prompt. */
   readonly promptBytes: number;
@@ -44,6 +45,7 @@ function faulted(fault: RequestFaultCode): ReferenceScan {
   return {
     fault,
     stream: false,
+    priority: 0,
     model: '',
     promptBytes: 0,
     firstUserEnd: 0,
@@ -58,6 +60,7 @@ function scan(body: JsonObject, kind: PromptKind): ReferenceScan {
   const salt = optionalString(body, 'cache_salt') ?? '';
   const stream = body.get('stream') ?? false;
   if (typeof stream !== 'boolean') throw wrongType('stream');
+  const priority = priorityOf(body.get('priority') ?? null);
 
   const head = `\xffM${model}${salt === '' ? '' : `\xffS${salt}`}`;
   const { text, firstUserEnd } = kind === 'chat' ? chatText(head, body) : rawText(head, body, kind);
@@ -67,6 +70,7 @@ function scan(body: JsonObject, kind: PromptKind): ReferenceScan {
   return {
     fault: null,
     stream,
+    priority,
     model: Buffer.from(model, 'latin1').toString('utf8'),
     promptBytes: canonical.length,
     firstUserEnd,
@@ -179,6 +183,17 @@ function keyOf(canonical: Buffer, hashes: readonly bigint[], end: number): bigin
   const upTo = blocks === 0 ? 0n : hashes[blocks - 1]!;
   const rest = canonical.subarray(blocks * blockBytes, end);
   return rest.length === 0 && blocks > 0 ? upTo : chained(upTo, rest);
+}
+
+/** An integer of 32 bits, in digits; null counts as absent. */
+function priorityOf(value: JsonValue): number {
+  if (value === null) return 0;
+  const isInteger = value instanceof JsonNumber && /^-?[0-9]+$/.test(value.text);
+  if (!isInteger || BigInt.asIntN(32, BigInt(value.text)) !== BigInt(value.text)) {
+    throw wrongType('priority');
+  }
+  // Of -0 too.
+  return Number(BigInt(value.text));
 }
 
 function optionalString(object: JsonObject, key: string): string | null {

@@ -7,9 +7,22 @@ import type { PromptKind } from '../terms.ts';
 import { type Reason, reasons } from './core-options.ts';
 import { addon, type Core, type PlaceFault, placeFaults, promptKinds } from './native.ts';
 
+/** As the addon returns it; a fault alone if there is one. */
+export interface NativeScan {
+  readonly fault: number;
+  readonly stream: boolean;
+  readonly priority: number;
+  readonly model: string;
+  readonly promptBytes: number;
+  readonly firstUserEnd: number;
+  readonly blockHashes: BigUint64Array;
+  readonly levelKeys: BigUint64Array;
+}
+
 export interface ScanResult {
   readonly fault: RequestFaultCode | null;
   readonly stream: boolean;
+  readonly priority: number;
   readonly model: string;
   /** Canonical bytes; up to the end of the first user message. */
   readonly promptBytes: number;
@@ -24,7 +37,7 @@ export function scanPrompt(body: Uint8Array, kind: PromptKind): ScanResult {
   const fault = placeFaults[scan.fault] ?? null;
   if (fault === null) return { ...scan, fault };
   const none = new BigUint64Array(0);
-  const empty = { stream: false, model: '', promptBytes: 0, firstUserEnd: 0 };
+  const empty = { stream: false, priority: 0, model: '', promptBytes: 0, firstUserEnd: 0 };
   return { ...empty, fault, blockHashes: none, levelKeys: none };
 }
 

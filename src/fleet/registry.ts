@@ -116,6 +116,11 @@ export class Registry {
     return { urls, modelsJson: JSON.stringify({ object: 'list', data: this.#models() }) };
   }
 
+  /** Names of the models that the fleet serves. */
+  modelNames(): string[] {
+    return this.#models().map(({ id }) => id);
+  }
+
   /** The union of all models, the first mention of each. */
   #models(): ModelEntry[] {
     const union = new Map<string, ModelEntry>();

@@ -19,6 +19,11 @@ export interface MetricsSource {
   instances(): readonly { readonly slot: number; readonly url: string }[];
   /** What engines say of themselves. */
   engines(): readonly EngineSample[];
+  /** Names of the models that the fleet serves. */
+  models(): readonly string[];
+  /** How far the estimates of an instance's last first tokens were off; milliseconds. */
+  estimateError(slot: number): { readonly meanAbsoluteMs: number; readonly biasMs: number };
+  tokensPerByte(model: string): number;
 }
 
 /** Of the prefix index (native/core/README.md). */
@@ -47,6 +52,7 @@ export function createMetrics(source: MetricsSource): { text(): Promise<string> 
   addThreadMetrics(source, add);
   addInstanceMetrics(source, add);
   addEngineMetrics(() => source.engines(), add);
+  addEstimateMetrics(source, add);
   return { text: () => registry.metrics() };
 }
 
@@ -175,5 +181,49 @@ function addInstanceMetrics({ state, instances }: MetricsSource, add: Add): void
   );
   total('migrations', 'Moved here from the queue of the other candidate.', (slot) =>
     state.total(slot, 'migrationsTotal'),
+  );
+}
+
+/** What estimates are made of, and how good they are. */
+function addEstimateMetrics(source: MetricsSource, add: Add): void {
+  const { state } = source;
+  const gauge = (name: string, help: string, readMs: (slot: number) => number) =>
+    add(`dualmap_instance_ttft_${name}`, 'gauge', help, () =>
+      source.instances().map(({ slot, url }) => ({
+        labels: { instance: url },
+        value: readMs(slot) / 1000,
+      })),
+    );
+  gauge(
+    'estimate_error_seconds',
+    'Mean distance between estimate and measured time, last 256 first tokens.',
+    (slot) => source.estimateError(slot).meanAbsoluteMs,
+  );
+  gauge(
+    'estimate_bias_seconds',
+    'Mean of estimate less measured time, last 256 first tokens.',
+    (slot) => source.estimateError(slot).biasMs,
+  );
+  gauge('base_seconds', 'Estimate: of any request.', (slot) => state.speed(slot).baseMs);
+  gauge(
+    'per_token_seconds',
+    'Estimate: of an uncached token, ahead or its own.',
+    (slot) => state.speed(slot).perTokenMs,
+  );
+  gauge(
+    'per_token_context_seconds',
+    'Estimate: of an own uncached token and a token that it attends to.',
+    (slot) => state.speed(slot).perTokenContextMs,
+  );
+  gauge(
+    'per_running_request_seconds',
+    'Estimate: of a request that decodes there.',
+    (slot) => state.speed(slot).perRunningMs,
+  );
+  add('dualmap_model_bytes_per_token', 'gauge', 'Bytes of prompt a token, as learnt.', () =>
+    source.models().map((model) => ({
+      labels: { model },
+      value: 1 / source.tokensPerByte(model),
+    })),
   );
 }

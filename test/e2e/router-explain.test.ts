@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { policyNames } from '../../src/core/native.ts';
+import { policyNames } from '../../src/core/core-options.ts';
 import { errorOf, type HttpAnswer, type HttpClient } from '../support/e2e-client.ts';
 import {
   chat,

@@ -11,6 +11,7 @@ import { directCore } from '../support/core.ts';
 export interface Scan {
   readonly fault: RequestFaultCode | null;
   readonly stream: boolean;
+  readonly priority: number;
   readonly model: string;
   readonly promptBytes: number;
   readonly firstUserEnd: number;

@@ -16,8 +16,8 @@ const spellings: readonly (readonly [name: string, spelling: Spelling])[] = [
   ['all of these at once', everySpelling],
 ];
 
-/** `stream` may differ: it is an unknown field as far as the key is concerned. */
-function hashed({ stream: _, ...rest }: Scan): Omit<Scan, 'stream'> {
+/** `stream` and `priority` may differ: they are unknown fields as far as the key is concerned. */
+function hashed({ stream: _s, priority: _p, ...rest }: Scan): Omit<Scan, 'stream' | 'priority'> {
   return rest;
 }
 

@@ -4,6 +4,7 @@ import type { CoreOptions } from '../../src/core/core-options.ts';
 export const directCore: CoreOptions = {
   policy: 'dualmap-paper',
   sloTtftMs: 5_000,
+  sloTtftMsPerToken: 0,
   sloFraction: 0.5,
   tokensPerByte: 0.25,
   suspectBackoffMs: 500,

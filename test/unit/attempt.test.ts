@@ -13,7 +13,7 @@ function begin({ isBodyFree = true, mayRetryStatus = true, isBodyHeld = false } 
   const core = {
     placement: { chosen: 3, ttftEstimateMs: 40 },
     answered: (ticket: number) => told.push(`answered ${ticket}`),
-    firstToken: (ticket: number) => told.push(`firstToken ${ticket}`),
+    firstToken: (ticket: number, ttftMs = 0) => told.push(`firstToken ${ticket} ${ttftMs}`),
   } as unknown as Core;
   const stats = {
     countStatus: (status: number) => told.push(`status ${status}`),
@@ -33,6 +33,7 @@ function begin({ isBodyFree = true, mayRetryStatus = true, isBodyHeld = false } 
     request,
     isBodyHeld,
     entry: null,
+    promptTokens: 0,
   };
   const attempt = new Attempt(parts, flight, ['x-request-id', 'r'], 5_000, mayRetryStatus);
   const outcome = new Promise<RelayOutcome>(() => undefined);
@@ -92,7 +93,15 @@ describe('what it tells', () => {
     attempt.onFirstToken(true);
     attempt.ended(completed);
     const times = ['ttft 0.06', 'estimateError 0.01'];
-    expect(told).toEqual(['status 200', 'firstToken 7', ...times]);
+    expect(told).toEqual(['status 200', 'firstToken 7 50', ...times]);
+  });
+
+  test('an answer that is no stream has no time to a first token', () => {
+    const { attempt, told, clock } = begin();
+    attempt.answerHeaders(200, []);
+    clock.now = 1_050;
+    attempt.onFirstToken(false);
+    expect(told).toEqual(['status 200', 'firstToken 7 0']);
   });
 
   test('an answer without a token clears the instance at its end, a head alone does not', () => {

@@ -4,6 +4,7 @@ import { Core, createStateMemory } from '../../src/core/native.ts';
 import { MetricsPoller } from '../../src/fleet/engines/poller.ts';
 import type { ProbeAnswer } from '../../src/fleet/health.ts';
 import { Registry } from '../../src/fleet/registry.ts';
+import { directCore } from '../support/core.ts';
 
 const text = (waiting: number, blocks: number | null = 64) =>
   `vllm:num_requests_waiting ${waiting}
@@ -17,16 +18,9 @@ const absent: ProbeAnswer = { status: 404, body: '' };
 /** One instance, a clock turned by hand, and a chance that is always in the middle. */
 function pollerOfOne() {
   const capacities = { instancesMax: 4, threadsMax: 1, ringPointsMax: 8_192, indexBlocks: 64 };
-  const memory = createStateMemory({ ...capacities, hotnessRequestsMax: 1_024 });
+  const memory = createStateMemory({ ...capacities, hotnessRequestsMax: 1_024, waitingMax: 0 });
   const state = new FleetState(memory, 4);
-  const core = new Core(memory, 0, {
-    policy: 'dualmap-paper',
-    sloTtftMs: 5_000,
-    sloFraction: 0.5,
-    tokensPerByte: 0.25,
-    suspectBackoffMs: 500,
-    suspectBackoffMaxMs: 30_000,
-  });
+  const core = new Core(memory, 0, directCore);
   const registryOptions = { ringSeed: 0, prefillMsPerToken: 0.16, capacityBlocks: 100 };
   const registry = new Registry(core, state, registryOptions, () => undefined);
   const instance = registry.add('http://10.0.0.1:8000', 1, null);
@@ -103,7 +97,7 @@ describe('the poller', () => {
     await one.at(0);
     await one.at(50);
     expect([one.state.load(0, 'prefilling'), one.state.holds(0)]).toEqual([before, 1]);
-    one.core.end(one.core.placement.ticket);
+    one.core.end(one.core.placement.ticket, 0);
   });
 
   test('asks one that does not answer less and less often, and leaves it serving', async () => {
