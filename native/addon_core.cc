@@ -2,6 +2,7 @@
 // core as data: they are called for every request.
 #include "addon_core.h"
 
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -197,9 +198,27 @@ napi_value buildRings(napi_env env, napi_callback_info info) {
   }
   const Rings::BuildResult result = handle.rings->build(members, seed);
   if (result == Rings::BuildResult::built) {
-    handle.hotness->resize(static_cast<uint32_t>(members.size()));
+    // In powers of two: a new size forgets which keys are hot, and with them their pairs.
+    handle.hotness->resize(std::bit_ceil(static_cast<uint32_t>(members.size())));
   }
   return numberTo(env, static_cast<double>(result));
+}
+
+// ringsVersion(): number; isReadBefore(version: number): boolean. See rings.h.
+napi_value ringsVersion(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  return numberTo(env, static_cast<double>(static_cast<CoreHandle*>(data)->rings->version()));
+}
+
+napi_value isReadBefore(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  const CoreHandle& handle = argumentsOf(env, info, arguments);
+  const auto version = static_cast<uint64_t>(numberOf(env, arguments[0]));
+  napi_value value;
+  napi_get_boolean(env, handle.rings->isReadBefore(version), &value);
+  return value;
 }
 
 // pairOf(key: bigint): [first, second] of the ring over all instances, whatever their state; tests.
@@ -313,6 +332,8 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("endDuePrefills", endDuePrefills);
   add("ticketsInUse", ticketsInUse);
   add("buildRings", buildRings);
+  add("ringsVersion", ringsVersion);
+  add("isReadBefore", isReadBefore);
   add("pairOf", pairOf);
   add("hitBlocks", hitBlocks);
   add("insertBlocks", insertBlocks);

@@ -94,6 +94,8 @@ interface NativeCore {
   endDuePrefills(nowMs: number): void;
   ticketsInUse(): number;
   buildRings(members: readonly RingMember[], ringSeed: bigint): number;
+  ringsVersion(): number;
+  isReadBefore(version: number): boolean;
   pairOf(key: bigint): [number, number];
   hitBlocks(chain: BigUint64Array, slot: number): number;
   insertBlocks(chain: BigUint64Array, slot: number, nowMs: number): void;
@@ -361,6 +363,16 @@ export class Core {
   /** Builds rings off the hot path and swaps them in. Control plane only. */
   buildRings(members: readonly RingMember[], ringSeed: bigint): RingsBuild {
     return ringsBuilds[this.#native.buildRings(members, ringSeed)]!;
+  }
+
+  /** Raised by every build. */
+  get ringsVersion(): number {
+    return this.#native.ringsVersion();
+  }
+
+  /** Whether a decision under way may still read older rings; if not, what it reserved is seen. */
+  isReadBefore(version: number): boolean {
+    return this.#native.isReadBefore(version);
   }
 
   /** The pair of a key among all members, whatever their state; -1: none. */
