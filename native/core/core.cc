@@ -34,6 +34,17 @@ PlaceStatus unserved(const Rings::Reading& rings) noexcept {
 
 uint64_t modelHash(std::string_view model) noexcept { return model.empty() ? 0 : xxh3(model); }
 
+// A decision that was held up may read rings whose every instance has left since, though others
+// serve: then it is made again, on the new ones.
+template <typename Decide>
+PlaceStatus onCurrentRings(const Rings& rings, Decide&& decide) noexcept {
+  while (true) {
+    const uint64_t version = rings.version();
+    const PlaceStatus status = decide();
+    if (status != PlaceStatus::noInstance || rings.version() == version) return status;
+  }
+}
+
 }  // namespace
 
 Core::Core(const FleetState& state, uint32_t thread, const CoreOptions& options) noexcept
@@ -70,8 +81,12 @@ PlaceStatus Core::placeChain(const uint64_t* chain, uint32_t blocks, uint64_t pr
 }
 
 PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out) noexcept {
-  const Rings::Reading rings(rings_);
   const uint64_t hash = modelHash(model);
+  return onCurrentRings(rings_, [&] { return decideBare(hash, nowMs, out); });
+}
+
+PlaceStatus Core::decideBare(uint64_t hash, double nowMs, Placement* out) noexcept {
+  const Rings::Reading rings(rings_);
   const uint32_t group = rings.groupOf(hash);
   if (group == kNone) return unserved(rings);
   const FleetView fleet(state_, index_, hotness_, rings, rings.group(group), options_.placing,
@@ -91,6 +106,11 @@ PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out
 PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowMs,
                          Placement* out) noexcept {
   if (request.usesPrefixCache) index_.expect(request.chain, request.blocks);
+  return onCurrentRings(rings_, [&] { return decideOnce(request, model, nowMs, out); });
+}
+
+PlaceStatus Core::decideOnce(const RequestView& request, uint64_t model, double nowMs,
+                             Placement* out) noexcept {
   const Rings::Reading rings(rings_);
   const uint32_t group = rings.groupOf(model);
   if (group == kNone) return unserved(rings);
@@ -127,7 +147,12 @@ bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
   Decision decision;
   decision.reason = Reason::retryOther;
   uint32_t next = ticket.other;
-  if (next == kNone || !isNew(next) || fleet.isSuspect(next)) {
+  // Nothing holds the other candidate: its slot may be that of another instance by now, one that
+  // does not serve this model.
+  const uint32_t* members = rings.members(fleet.group);
+  const uint32_t* end = members + fleet.group.members;
+  const bool isMember = std::find(members, end, next) != end;
+  if (!isMember || !isNew(next) || fleet.isSuspect(next)) {
     decision.reason = Reason::retryNext;
     const uint32_t start = rings.start(fleet.group, 0, ticket.key);
     next = rings.walk(fleet.group, 0, start,

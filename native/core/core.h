@@ -105,6 +105,9 @@ class Core {
 
   PlaceStatus decide(const RequestView& request, uint64_t model, double nowMs,
                      Placement* out) noexcept;
+  PlaceStatus decideOnce(const RequestView& request, uint64_t model, double nowMs,
+                         Placement* out) noexcept;
+  PlaceStatus decideBare(uint64_t model, double nowMs, Placement* out) noexcept;
   Ticket& take(uint64_t* id) noexcept;
   Ticket& ticketOf(uint64_t id) noexcept;
   void reserve(Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
