@@ -1,7 +1,8 @@
 /**
  * One attempt of a placed request at one instance: what the relay asks while the answer comes, and
- * what the core and the statistics are told of it. It waits in the router's set until its first
- * token, so that a dead instance or a deadline can end it. On the thread of its router.
+ * what the core and the statistics are told of it. It stands in one set of the router until its
+ * first token, so that a dead instance or a deadline can end it, and then in another, so that an
+ * instance that must leave can. On the thread of its router.
  */
 import type { Clock } from './clock.ts';
 import type { Core } from './core/native.ts';
@@ -33,7 +34,9 @@ export interface AttemptParts {
   readonly core: Core;
   readonly clock: Clock;
   readonly stats: ThreadStats;
+  /** For a first token; then in `relaying` until they end. */
   readonly waiting: DenseSet<Attempt>;
+  readonly relaying: DenseSet<Attempt>;
 }
 
 /** The instance's status was a passing one: another instance may do better. */
@@ -94,8 +97,9 @@ export class Attempt implements RelayHooks, DenseSetMember {
   }
 
   onFirstToken(isStreamed: boolean): void {
-    const { core, clock, stats, waiting } = this.#parts;
+    const { core, clock, stats, waiting, relaying } = this.#parts;
     waiting.delete(this);
+    relaying.add(this);
     this.#hasFirstToken = true;
     this.#releaseBody();
     if (this.#isRefusal) return;
@@ -112,8 +116,8 @@ export class Attempt implements RelayHooks, DenseSetMember {
    * would clear itself each time.
    */
   ended(outcome: RelayOutcome): void {
-    const { core, waiting } = this.#parts;
-    waiting.delete(this);
+    const { core, waiting, relaying } = this.#parts;
+    (this.#hasFirstToken ? relaying : waiting).delete(this);
     if (this.#isAnswered && !this.#hasFirstToken && !this.#isRefusal) {
       core.answered(this.#flight.ticket);
     }

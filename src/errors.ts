@@ -37,6 +37,11 @@ export const requestFaults = {
     type: 'invalid_request_error',
     meaning: 'objects or arrays are nested deeper than the router reads',
   },
+  invalid_value: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'a field of a change of the fleet has a value out of its bounds',
+  },
   unauthorized: {
     status: 401,
     type: 'authentication_error',
@@ -46,6 +51,11 @@ export const requestFaults = {
     status: 404,
     type: 'invalid_request_error',
     meaning: 'no instance lists this model',
+  },
+  unknown_instance: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'no instance of the fleet has this id',
   },
   unknown_route: {
     status: 404,
@@ -61,6 +71,11 @@ export const requestFaults = {
     status: 408,
     type: 'invalid_request_error',
     meaning: 'the request body did not arrive in time',
+  },
+  fleet_full: {
+    status: 409,
+    type: 'invalid_request_error',
+    meaning: 'the fleet takes no further instance, or no more weight (--max-instances)',
   },
   body_too_large: {
     status: 413,
@@ -150,7 +165,7 @@ export const upstreamFaults = {
   headers_too_large: { retryable: true, meaning: 'the response head exceeds the limits' },
   first_token_timeout: { retryable: true, meaning: 'no first token within the limit' },
   idle_timeout: { retryable: true, meaning: 'no byte within the idle limit' },
-  instance_lost: { retryable: true, meaning: 'the health check declared the instance dead' },
+  instance_lost: { retryable: true, meaning: 'the instance is dead, or had to leave' },
 } as const;
 
 export type UpstreamFaultCode = keyof typeof upstreamFaults;

@@ -12,6 +12,7 @@ import { addon, Core } from './core/native.ts';
 import { createNativeUpstream } from './dispatch/native.ts';
 import { createUndiciUpstream } from './dispatch/undici.ts';
 import { upstreamDefaults } from './dispatch/upstream.ts';
+import type { AdminAnswer } from './fleet/admin.ts';
 import { chooseFrontEnd } from './listen/choose.ts';
 import { listenHttp } from './listen/http.ts';
 import { endOnUncaughtError } from './observe/crash.ts';
@@ -39,7 +40,8 @@ async function run(): Promise<void> {
   const limits = { ...upstreamDefaults, connectTimeoutMs: config.connectTimeoutMs };
   const plain = createNativeUpstream(addon, limits);
   const secure = createUndiciUpstream(limits);
-  const metrics = new MetricsRequests();
+  const metrics = new Questions<string>();
+  const admin = new Questions<AdminAnswer>();
   const router = new Router(routerOptions(config), {
     core: new Core(data.memory, data.thread, coreOptions(config)),
     clock: systemClock,
@@ -47,7 +49,8 @@ async function run(): Promise<void> {
     log,
     isServing: (slot) => state.state(slot) === 'serving',
     upstreamFor: (url) => (url.startsWith('https:') ? secure : plain),
-    metrics: () => metrics.ask(),
+    metrics: () => metrics.ask((id) => send({ type: 'metrics', id })),
+    admin: (request) => admin.ask((id) => send({ type: 'admin', id, request })),
   });
   router.setFleet(data.fleet.urls, data.fleet.modelsJson);
   const listen = config.frontEnd === 'http' ? listenHttp : chooseFrontEnd(() => undefined).listen;
@@ -75,13 +78,25 @@ async function run(): Promise<void> {
     return closed;
   };
   port.on('message', (message: ToIoThread) => {
-    if (message.type === 'fleet') router.setFleet(message.fleet.urls, message.fleet.modelsJson);
-    else if (message.type === 'instanceLost') router.instanceLost(message.slot);
-    else if (message.type === 'metrics') metrics.answer(message.id, message.text);
-    else if (message.type === 'close') void closeOnce();
-    else {
-      listener.stop();
-      void router.drain().then(closeOnce);
+    switch (message.type) {
+      case 'fleet':
+        router.setFleet(message.fleet.urls, message.fleet.modelsJson);
+        return send({ type: 'fleetSeen', version: message.fleet.version });
+      case 'instanceChanged':
+        return router.instanceChanged(message.slot, message.state);
+      case 'instanceLost':
+        return router.instanceLost(message.slot);
+      case 'instanceOverdue':
+        return router.instanceOverdue(message.slot);
+      case 'metrics':
+        return metrics.answer(message.id, message.text);
+      case 'admin':
+        return admin.answer(message.id, message.answer);
+      case 'drain':
+        listener.stop();
+        return void router.drain().then(closeOnce);
+      case 'close':
+        return void closeOnce();
     }
   });
   send({ type: 'listening', port: listener.port });
@@ -99,20 +114,20 @@ function routerOptions(from: Config): RouterOptions {
   };
 }
 
-/** `/metrics` is answered by main, which sums over all threads. */
-class MetricsRequests {
-  readonly #waiting = new Map<number, (text: string) => void>();
+/** What only main can answer: it is asked by message. */
+class Questions<Answer> {
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
   #next = 0;
 
-  ask(): Promise<string> {
+  ask(send: (id: number) => void): Promise<Answer> {
     const id = this.#next;
     this.#next += 1;
-    send({ type: 'metrics', id });
+    send(id);
     return new Promise((resolve) => this.#waiting.set(id, resolve));
   }
 
-  answer(id: number, text: string): void {
-    this.#waiting.get(id)?.(text);
+  answer(id: number, answer: Answer): void {
+    this.#waiting.get(id)?.(answer);
     this.#waiting.delete(id);
   }
 }

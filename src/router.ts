@@ -9,10 +9,12 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Attempt, type AttemptParts, type Flight, isHeldAgainst } from './attempt.ts';
 import type { Clock } from './clock.ts';
+import type { InstanceState } from './core/fleet-state.ts';
 import type { Core, PlacementView } from './core/native.ts';
 import { DenseSet } from './dense-set.ts';
 import type { Upstream } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
+import type { AdminAnswer, AdminRequest } from './fleet/admin.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
@@ -46,7 +48,12 @@ export interface RouterParts {
   upstreamFor(url: string): Upstream;
   /** The text of `/metrics`, from the main thread. */
   metrics(): Promise<string>;
+  /** The fleet is changed, and its list made, by the main thread. */
+  admin(request: AdminRequest): Promise<AdminAnswer>;
 }
+
+/** An URL, a weight and a name. */
+const adminBodyBytesMax = 64 * 1024;
 
 export class Router {
   readonly #options: RouterOptions;
@@ -54,6 +61,7 @@ export class Router {
   readonly #apiKey: Buffer | null;
   readonly #logsRequests: boolean;
   readonly #waiting = new DenseSet<Attempt>();
+  readonly #relaying = new DenseSet<Attempt>();
   readonly #attemptParts: AttemptParts;
   #urls: readonly string[] = [];
   #modelsJson = '{"object":"list","data":[]}';
@@ -64,7 +72,7 @@ export class Router {
   constructor(options: RouterOptions, parts: RouterParts) {
     this.#options = options;
     this.#parts = parts;
-    this.#attemptParts = { ...parts, waiting: this.#waiting };
+    this.#attemptParts = { ...parts, waiting: this.#waiting, relaying: this.#relaying };
     this.#logsRequests = parts.log.isLevelEnabled('debug');
     this.#apiKey = options.apiKey === null ? null : Buffer.from(`Bearer ${options.apiKey}`);
   }
@@ -175,10 +183,14 @@ export class Router {
     stats.add('cachedTokens', outcome.usage.cachedTokens ?? 0);
   }
 
-  #admit(exchange: Exchange): void {
+  #checkKey(exchange: Exchange): void {
     if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
       throw new RequestFault('unauthorized', 'the API key is missing or wrong');
     }
+  }
+
+  #admit(exchange: Exchange): void {
+    this.#checkKey(exchange);
     if (this.#isDraining) {
       this.#parts.stats.countEnding('drained');
       throw new RequestFault('draining', 'the router is shutting down', { retryAfterSeconds: 1 });
@@ -195,10 +207,11 @@ export class Router {
     let type = 'application/json';
     let text = '{"status":"ok"}';
     if (route === 'models') {
-      if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
-        throw new RequestFault('unauthorized', 'the API key is missing or wrong');
-      }
+      this.#checkKey(exchange);
       text = this.#modelsJson;
+    } else if (route === 'fleet' || route === 'instance') {
+      this.#checkKey(exchange);
+      ({ status, text } = await this.#administer(exchange));
     } else if (route === 'readiness' && (this.#isDraining || !this.#hasServing())) {
       status = 503;
       text = `{"status":"${this.#isDraining ? 'draining' : 'no instance'}"}`;
@@ -212,6 +225,16 @@ export class Router {
       exchange.end(exchange.method === 'HEAD' ? undefined : text);
     });
     this.#parts.stats.countStatus(status);
+  }
+
+  async #administer(exchange: Exchange): Promise<{ status: number; text: string }> {
+    const { method, path } = exchange;
+    // Asked for before anything is awaited: a body that nobody wants is dropped.
+    const body = method === 'POST' ? await exchange.readBody(adminBodyBytesMax) : null;
+    const text = body === null ? '' : Buffer.from(body).toString('utf8');
+    const answer = await this.#parts.admin({ method, path, body: text });
+    if ('code' in answer) throw new RequestFault(answer.code, answer.message, answer);
+    return answer;
   }
 
   #refuse(exchange: Exchange, fault: RequestFault, requestId: string): void {
@@ -247,17 +270,32 @@ export class Router {
   }
 
   /** What the main thread says of the fleet. `urls` by slot. */
-  setFleet(urls: readonly { slot: number; url: string }[], modelsJson: string): void {
-    const list: string[] = [];
-    for (const { slot, url } of urls) list[slot] = url;
-    this.#urls = list;
+  setFleet(urls: readonly string[], modelsJson: string): void {
+    this.#urls = urls;
     this.#modelsJson = modelsJson;
+  }
+
+  /**
+   * An instance joined, serves, drains, died, recovered or left: its state word said so before this
+   * was called. Whatever waits for room must be looked at again.
+   */
+  instanceChanged(slot: number, state: InstanceState): void {
+    this.#parts.log.debug({ instance: this.#urls[slot], state }, 'an instance has changed');
   }
 
   /** A dead instance: whatever waits for a first token from it goes elsewhere. */
   instanceLost(slot: number): void {
-    const fault = new UpstreamFault('instance_lost', 'the health check declared the instance dead');
+    const fault = new UpstreamFault('instance_lost', 'the instance is dead, or had to leave');
     for (const attempt of this.#waiting.snapshot()) {
+      if (attempt.slot === slot) attempt.relay.abort(fault);
+    }
+  }
+
+  /** A leaving instance has had its time: what has a first token from it ends, too. */
+  instanceOverdue(slot: number): void {
+    this.instanceLost(slot);
+    const fault = new UpstreamFault('instance_lost', 'the instance left before the answer was out');
+    for (const attempt of this.#relaying.snapshot()) {
       if (attempt.slot === slot) attempt.relay.abort(fault);
     }
   }

@@ -3,13 +3,16 @@
  * the control plane (registry, health checks, metrics) and ends everything in order.
  */
 import { Worker } from 'node:worker_threads';
+import { systemClock } from './clock.ts';
 import type { Config } from './config/config.ts';
 import { FleetState } from './core/fleet-state.ts';
 import { Core, createStateMemory } from './core/native.ts';
 import { createUndiciUpstream } from './dispatch/undici.ts';
 import { type Upstream, upstreamDefaults } from './dispatch/upstream.ts';
+import { FleetAdmin } from './fleet/admin.ts';
 import { HealthChecks, type Probe } from './fleet/health.ts';
-import { type FleetSnapshot, Registry } from './fleet/registry.ts';
+import { Registry, type RegistryHooks } from './fleet/registry.ts';
+import { SnapshotsSeen } from './fleet/snapshots-seen.ts';
 import { chooseFrontEnd, probePort } from './listen/choose.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
@@ -34,6 +37,8 @@ const blockBytes = 512;
  * this. Smaller, and requests in flight are copied again and again.
  */
 const youngGenerationMb = 16;
+/** Leaving instances and warm-ups are looked at this often. */
+const sweepIntervalMs = 50;
 
 /** A running router. */
 export interface RunningRouter {
@@ -83,6 +88,8 @@ function threadsToRun(config: Config, log: Log): number {
   return frontEnd?.sharesPort ? config.ioThreads : 1;
 }
 
+type AdminQuestion = Extract<FromIoThread, { type: 'admin' }>;
+
 class MainThread implements RunningRouter {
   readonly port: number;
   readonly url: string;
@@ -91,12 +98,15 @@ class MainThread implements RunningRouter {
   readonly #config: Config;
   readonly #log: Log;
   readonly #registry: Registry;
+  readonly #seen: SnapshotsSeen;
+  readonly #admin: FleetAdmin;
   readonly #health: HealthChecks;
   readonly #probes: Upstream;
   readonly #metrics: ReturnType<typeof createMetrics>;
   readonly #threads: Worker[] = [];
   readonly #ended: Promise<void>[] = [];
   #metricsPort: MetricsPort | null = null;
+  #sweeper: NodeJS.Timeout | undefined;
   #closing: Promise<void> | null = null;
 
   constructor(config: Config, memory: SharedArrayBuffer, port: number, log: Log) {
@@ -115,17 +125,45 @@ class MainThread implements RunningRouter {
         ringSeed: config.ringSeed,
         prefillMsPerToken: config.prefillUsPerToken / 1000,
         capacityBlocks: (config.cacheTokens * config.bytesPerToken) / blockBytes,
+        warmUpMs: config.warmUpMs,
+        drainTimeoutMs: config.drainTimeoutMs,
       },
-      (fleet) => this.#tellAll({ type: 'fleet', fleet }),
+      this.#registryHooks(),
     );
+    this.#seen = new SnapshotsSeen(config.ioThreads, (version) => this.#registry.seen(version));
     for (const { url, weight, models } of config.instances) this.#registry.add(url, weight, models);
     this.#probes = createUndiciUpstream(upstreamDefaults);
     this.#health = this.#createHealthChecks();
+    this.#admin = new FleetAdmin({
+      registry: this.#registry,
+      state: this.state,
+      log,
+      watch: (instance) => void this.#health.watch(instance),
+    });
     this.#metrics = createMetrics({
       state: this.state,
       threads: this.stats,
       instances: () => this.#registry.instances,
     });
+  }
+
+  #registryHooks(): RegistryHooks {
+    const log = this.#log;
+    return {
+      clock: systemClock,
+      schedule: setImmediate,
+      onSnapshot: (fleet) => this.#tellAll({ type: 'fleet', fleet }),
+      onState: (slot, state) => this.#tellAll({ type: 'instanceChanged', slot, state }),
+      onDrainTimeout: ({ url, slot }) => {
+        log.warn({ instance: url }, 'instance leaves before its requests have ended');
+        this.#tellAll({ type: 'instanceOverdue', slot });
+      },
+      onGone: (instance) => {
+        this.#health.forget(instance);
+        log.info({ instance: instance.url }, 'instance has left');
+      },
+      onRingsTooLarge: () => log.error('the rings do not fit: raise --max-instances'),
+    };
   }
 
   #createHealthChecks(): HealthChecks {
@@ -155,15 +193,18 @@ class MainThread implements RunningRouter {
   }
 
   async start(): Promise<void> {
-    const fleet = this.#registry.snapshot();
+    this.#registry.flush();
     try {
       await this.#openMetricsPort();
-      for (const thread of this.stats.keys()) await this.#startThread(thread + 1, fleet);
+      for (const thread of this.stats.keys()) await this.#startThread(thread + 1);
     } catch (error) {
       await this.close(0);
       throw error;
     }
     await this.#health.start();
+    this.#registry.flush();
+    await this.#seen.untilAll(this.#registry.version);
+    this.#sweeper = setInterval(() => this.#registry.sweep(), sweepIntervalMs);
   }
 
   async #openMetricsPort(): Promise<void> {
@@ -173,8 +214,11 @@ class MainThread implements RunningRouter {
     this.#log.info({ port: this.#metricsPort.port }, 'metrics have a port of their own');
   }
 
-  #startThread(thread: number, fleet: FleetSnapshot): Promise<void> {
+  #startThread(thread: number): Promise<void> {
     const { memory } = this.state;
+    // What changes from here on comes to it as messages.
+    const fleet = this.#registry.snapshot();
+    this.#seen.saw(thread - 1, fleet.version);
     const data: IoThreadData = { thread, memory, config: this.#config, port: this.port, fleet };
     const worker = new Worker(threadUrl('io-thread'), {
       workerData: data,
@@ -186,6 +230,8 @@ class MainThread implements RunningRouter {
       worker.on('message', (message: FromIoThread) => {
         if (message.type === 'listening') resolve();
         else if (message.type === 'failedToListen') reject(new Error(message.message));
+        else if (message.type === 'fleetSeen') this.#seen.saw(thread - 1, message.version);
+        else if (message.type === 'admin') this.#answerAdmin(worker, message);
         else void this.#answerMetrics(worker, message.id);
       });
       worker.once('error', reject);
@@ -196,6 +242,11 @@ class MainThread implements RunningRouter {
   async #answerMetrics(worker: Worker, id: number): Promise<void> {
     const text = await this.#metrics.text();
     worker.postMessage({ type: 'metrics', id, text } satisfies ToIoThread);
+  }
+
+  #answerAdmin(worker: Worker, { id, request }: AdminQuestion): void {
+    const answer = this.#admin.answer(request);
+    worker.postMessage({ type: 'admin', id, answer } satisfies ToIoThread);
   }
 
   #tellAll(message: ToIoThread): void {
@@ -209,6 +260,7 @@ class MainThread implements RunningRouter {
 
   async #close(graceMs: number): Promise<void> {
     this.#health.stop();
+    clearInterval(this.#sweeper);
     this.#tellAll({ type: 'drain' });
     const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);
     await Promise.all(this.#ended);

@@ -3,7 +3,9 @@
  * only: everything here is copied by `postMessage`.
  */
 import type { Config } from './config/config.ts';
+import type { InstanceState } from './core/fleet-state.ts';
 import type { CoreOptions } from './core/native.ts';
+import type { AdminAnswer, AdminRequest } from './fleet/admin.ts';
 import type { FleetSnapshot } from './fleet/registry.ts';
 
 export interface IoThreadData {
@@ -17,8 +19,13 @@ export interface IoThreadData {
 
 export type ToIoThread =
   | { readonly type: 'fleet'; readonly fleet: FleetSnapshot }
+  /** The state word of this slot has changed: it already says so. */
+  | { readonly type: 'instanceChanged'; readonly slot: number; readonly state: InstanceState }
   | { readonly type: 'instanceLost'; readonly slot: number }
+  /** A leaving instance has had its time: what it still does ends. */
+  | { readonly type: 'instanceOverdue'; readonly slot: number }
   | { readonly type: 'metrics'; readonly id: number; readonly text: string }
+  | { readonly type: 'admin'; readonly id: number; readonly answer: AdminAnswer }
   /** Take no new connections, finish what is in flight, end. */
   | { readonly type: 'drain' }
   /** Close what is left; end now. */
@@ -27,7 +34,10 @@ export type ToIoThread =
 export type FromIoThread =
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'failedToListen'; readonly message: string }
-  | { readonly type: 'metrics'; readonly id: number };
+  /** This thread has taken over the snapshot of this version. */
+  | { readonly type: 'fleetSeen'; readonly version: number }
+  | { readonly type: 'metrics'; readonly id: number }
+  | { readonly type: 'admin'; readonly id: number; readonly request: AdminRequest };
 
 /** The built file of a thread's entry; sources run by a test runner find it in dist/. */
 export function threadUrl(name: string): URL {

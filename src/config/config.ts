@@ -67,6 +67,9 @@ export interface Config {
   readonly healthCheckPath: string;
   readonly healthFailureThreshold: number;
   readonly healthSuccessThreshold: number;
+  /** An instance that joins at run time takes its share in steps over this time. */
+  readonly warmUpMs: number;
+  readonly drainTimeoutMs: number;
   readonly shutdownGraceMs: number;
 
   readonly explain: boolean;
