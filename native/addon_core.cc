@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "addon_explain.h"
+#include "addon_handle.h"
 #include "addon_values.h"
 #include "core/core.h"
 
@@ -39,50 +40,6 @@ enum Result : size_t {
   kSloTtftMs,
   kResultCount,
 };
-
-/// A Core with what it borrows from JavaScript; lives as long as its JavaScript object.
-struct CoreHandle {
-  ~CoreHandle() { stopWaking(this); }
-  static void stopWaking(void* data) noexcept;
-
-  FleetState state;
-  std::unique_ptr<Core> core;
-  std::unique_ptr<Rings> rings;
-  std::unique_ptr<Hotness> hotness;
-  Napi::Reference<Napi::TypedArray> memory;
-  Napi::Reference<Napi::TypedArray> resultArray;
-  Napi::Reference<Napi::TypedArray> samplesArray;
-  double* result = nullptr;
-  napi_env env = nullptr;
-  Napi::ThreadSafeFunction wake;  // empty: nobody waits for it
-  std::vector<char> padded;       // copy of a body without slack behind it
-  const char* faultParam = "";    // of the last placing: a literal
-  uint32_t thread = 0;
-};
-
-// Others may call it as long as it lives: they are told before it goes.
-void CoreHandle::stopWaking(void* data) noexcept {
-  auto& handle = *static_cast<CoreHandle*>(data);
-  if (!handle.wake) return;
-  handle.core->setWake(nullptr, nullptr);
-  handle.wake.Release();
-  handle.wake = Napi::ThreadSafeFunction();
-  napi_remove_env_cleanup_hook(handle.env, stopWaking, data);
-}
-
-template <size_t Count>
-CoreHandle& argumentsOf(napi_env env, napi_callback_info info,
-                        napi_value (&arguments)[Count]) noexcept {
-  size_t count = Count;
-  void* data = nullptr;
-  napi_get_cb_info(env, info, &count, arguments, nullptr, &data);
-  DUALMAP_ASSERT(count == Count, "wrong number of arguments");
-  return *static_cast<CoreHandle*>(data);
-}
-
-double slotNumber(uint32_t slot) noexcept {
-  return slot == kNone ? -1.0 : static_cast<double>(slot);
-}
 
 void writeResult(const CoreHandle& handle, const Placement& placement) noexcept {
   double* out = handle.result;
@@ -283,92 +240,6 @@ napi_value ticketsInUse(napi_env env, napi_callback_info info) {
   return numberTo(env, static_cast<CoreHandle*>(data)->core->ticketsInUse());
 }
 
-uint64_t modelHashOf(const Napi::Value& name) { return xxh3(name.As<Napi::String>().Utf8Value()); }
-
-// buildRings(members: {slot, weight, url, models: string[]}[], ringSeed: bigint): BuildResult
-napi_value buildRings(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  CoreHandle& handle = argumentsOf(env, info, arguments);
-  bool lossless = true;
-  const uint64_t seed = Napi::BigInt(env, arguments[1]).Uint64Value(&lossless);
-  std::vector<RingMember> members;
-  const Napi::Array list(env, arguments[0]);
-  for (uint32_t i = 0; i < list.Length(); ++i) {
-    const Napi::Object row = list.Get(i).As<Napi::Object>();
-    RingMember& member = members.emplace_back();
-    member.slot = row.Get("slot").As<Napi::Number>().Uint32Value();
-    member.weight = row.Get("weight").As<Napi::Number>().DoubleValue();
-    member.identity = xxh3(row.Get("url").As<Napi::String>().Utf8Value());
-    const Napi::Array models = row.Get("models").As<Napi::Array>();
-    for (uint32_t j = 0; j < models.Length(); ++j)
-      member.models.push_back(modelHashOf(models.Get(j)));
-  }
-  const Rings::BuildResult result = handle.rings->build(members, seed);
-  if (result == Rings::BuildResult::built) {
-    handle.hotness->resize(static_cast<uint32_t>(members.size()));
-  }
-  return numberTo(env, static_cast<double>(result));
-}
-
-// pairOf(key: bigint): [first, second] of the ring over all instances, whatever their state; tests.
-napi_value pairOf(napi_env env, napi_callback_info info) {
-  napi_value arguments[1];
-  CoreHandle& handle = argumentsOf(env, info, arguments);
-  bool lossless = true;
-  const uint64_t key = Napi::BigInt(env, arguments[0]).Uint64Value(&lossless);
-  const Rings::Reading rings(*handle.rings);
-  Napi::Array pair = Napi::Array::New(env, 2);
-  uint32_t first = kNone;
-  uint32_t second = kNone;
-  if (const uint32_t index = rings.groupOf(0); index != kNone) {
-    const RingGroup& group = rings.group(index);
-    const auto any = [](uint32_t) { return true; };
-    first = rings.walk(group, 0, rings.start(group, 0, key), any);
-    const auto distinct = [first](uint32_t slot) { return slot != first; };
-    second = rings.walk(group, 1, rings.start(group, 1, key), distinct);
-  }
-  pair.Set(0u, slotNumber(first));
-  pair.Set(1u, slotNumber(second));
-  return pair;
-}
-
-// hitBlocks(chain: BigUint64Array, slot: number): number; and insert(chain, slot, nowMs): tests.
-napi_value hitBlocks(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  CoreHandle& handle = argumentsOf(env, info, arguments);
-  const Words chain = wordsOf(env, arguments[0]);
-  const PrefixIndex index(handle.state);
-  const auto slot = static_cast<uint32_t>(numberOf(env, arguments[1]));
-  const auto blocks = static_cast<uint32_t>(chain.count);
-  return numberTo(env, index.hits(chain.data, blocks, slot, kNone).first);
-}
-
-napi_value insertBlocks(napi_env env, napi_callback_info info) {
-  napi_value arguments[3];
-  CoreHandle& handle = argumentsOf(env, info, arguments);
-  const Words chain = wordsOf(env, arguments[0]);
-  PrefixIndex index(handle.state);
-  index.insert(chain.data, static_cast<uint32_t>(chain.count),
-               static_cast<uint32_t>(numberOf(env, arguments[1])), numberOf(env, arguments[2]));
-  return nullptr;
-}
-
-// hotLevel(keys: BigUint64Array, instances: number, isLoaded: boolean): level; counts a request;
-// tests.
-napi_value hotLevel(napi_env env, napi_callback_info info) {
-  napi_value arguments[3];
-  CoreHandle& handle = argumentsOf(env, info, arguments);
-  const Words keys = wordsOf(env, arguments[0]);
-  LevelKeys levels;
-  levels.count = static_cast<uint32_t>(std::min<size_t>(keys.count, kLevelsMax));
-  std::memcpy(levels.keys.data(), keys.data, levels.count * 8);
-  bool isLoaded = false;
-  napi_get_value_bool(env, arguments[2], &isLoaded);
-  const auto instances = static_cast<uint32_t>(numberOf(env, arguments[1]));
-  return numberTo(env,
-                  handle.hotness->levelOf(levels, instances, [=](uint64_t) { return isLoaded; }));
-}
-
 CoreOptions optionsOf(const Napi::Object& from) {
   const auto number = [&](const char* name) {
     return from.Get(name).As<Napi::Number>().DoubleValue();
@@ -439,16 +310,21 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("fleetChanged", onTime<&Core::fleetChanged>);
   object.Set("onWake", Napi::Function::New(env, onWake, "onWake", handle));
   add("ticketsInUse", ticketsInUse);
-  add("buildRings", buildRings);
-  add("pairOf", pairOf);
-  add("hitBlocks", hitBlocks);
-  add("insertBlocks", insertBlocks);
-  add("hotLevel", hotLevel);
+  addFleetFunctions(env, object, handle);
   object.AddFinalizer([](Napi::Env, CoreHandle* data) { delete data; }, handle);
   return object;
 }
 
 }  // namespace
+
+void CoreHandle::stopWaking(void* data) noexcept {
+  auto& handle = *static_cast<CoreHandle*>(data);
+  if (!handle.wake) return;
+  handle.core->setWake(nullptr, nullptr);
+  handle.wake.Release();
+  handle.wake = Napi::ThreadSafeFunction();
+  napi_remove_env_cleanup_hook(handle.env, stopWaking, data);
+}
 
 void registerCore(Napi::Env env, Napi::Object exports) {
   exports.Set("createCore", Napi::Function::New(env, createCore));

@@ -1,7 +1,8 @@
 /**
  * One attempt of a placed request at one instance: what the relay asks while the answer comes, and
- * what the core and the statistics are told of it. It waits in the router's set until its first
- * token, so that a dead instance or a deadline can end it. On the thread of its router.
+ * what the core and the statistics are told of it. It stands in one set of the router until its
+ * first token, so that a dead instance or a deadline can end it, and then in another, so that an
+ * instance that must leave can. On the thread of its router.
  */
 import type { Clock } from './clock.ts';
 import type { Core } from './core/native.ts';
@@ -38,7 +39,9 @@ export interface AttemptParts {
   readonly core: Core;
   readonly clock: Clock;
   readonly stats: ThreadStats;
+  /** Those that wait for a first token; then they are in `relaying` until they end. */
   readonly prefilling: DenseSet<Attempt>;
+  readonly relaying: DenseSet<Attempt>;
 }
 
 /** The instance's status was a passing one: another instance may do better. */
@@ -100,8 +103,9 @@ export class Attempt implements RelayHooks, DenseSetMember {
   }
 
   onFirstToken(isStreamed: boolean): void {
-    const { core, clock, stats, prefilling } = this.#parts;
+    const { core, clock, stats, prefilling, relaying } = this.#parts;
     prefilling.delete(this);
+    relaying.add(this);
     this.#hasFirstToken = true;
     this.#releaseBody();
     if (this.#isRefusal) return;
@@ -124,8 +128,8 @@ export class Attempt implements RelayHooks, DenseSetMember {
    * would clear itself each time.
    */
   ended(outcome: RelayOutcome): void {
-    const { core, clock, prefilling } = this.#parts;
-    prefilling.delete(this);
+    const { core, clock, prefilling, relaying } = this.#parts;
+    (this.#hasFirstToken ? relaying : prefilling).delete(this);
     if (this.#isAnswered && !this.#hasFirstToken && !this.#isRefusal) {
       core.answered(this.#flight.ticket, clock.nowMs());
     }

@@ -42,6 +42,11 @@ export const requestFaults = {
     type: 'invalid_request_error',
     meaning: 'a header field that the router reads has a value that it cannot use',
   },
+  invalid_value: {
+    status: 400,
+    type: 'invalid_request_error',
+    meaning: 'a field of a change of the fleet has a value out of its bounds',
+  },
   unauthorized: {
     status: 401,
     type: 'authentication_error',
@@ -51,6 +56,11 @@ export const requestFaults = {
     status: 404,
     type: 'invalid_request_error',
     meaning: 'no instance lists this model',
+  },
+  unknown_instance: {
+    status: 404,
+    type: 'invalid_request_error',
+    meaning: 'no instance of the fleet has this id',
   },
   unknown_route: {
     status: 404,
@@ -66,6 +76,11 @@ export const requestFaults = {
     status: 408,
     type: 'invalid_request_error',
     meaning: 'the request body did not arrive in time',
+  },
+  fleet_full: {
+    status: 409,
+    type: 'invalid_request_error',
+    meaning: 'the fleet takes no further instance, or no more weight (--max-instances)',
   },
   body_too_large: {
     status: 413,
@@ -170,7 +185,7 @@ export const upstreamFaults = {
   headers_too_large: { retryable: true, meaning: 'the response head exceeds the limits' },
   first_token_timeout: { retryable: true, meaning: 'no first token within the limit' },
   idle_timeout: { retryable: true, meaning: 'no byte within the idle limit' },
-  instance_lost: { retryable: true, meaning: 'the health check declared the instance dead' },
+  instance_lost: { retryable: true, meaning: 'the instance is dead, or had to leave' },
 } as const;
 
 export type UpstreamFaultCode = keyof typeof upstreamFaults;

@@ -12,6 +12,7 @@ import { addon, Core } from './core/native.ts';
 import { createNativeUpstream } from './dispatch/native.ts';
 import { createUndiciUpstream } from './dispatch/undici.ts';
 import { upstreamDefaults } from './dispatch/upstream.ts';
+import type { AdminAnswer } from './fleet/admin.ts';
 import { chooseFrontEnd } from './listen/choose.ts';
 import { listenHttp } from './listen/http.ts';
 import { endOnUncaughtError } from './observe/crash.ts';
@@ -42,7 +43,8 @@ async function run(): Promise<void> {
   const limits = { ...upstreamDefaults, connectTimeoutMs: config.connectTimeoutMs };
   const plain = createNativeUpstream(addon, limits);
   const secure = createUndiciUpstream(limits);
-  const metrics = new MetricsRequests();
+  const metrics = new Questions<string>();
+  const admin = new Questions<AdminAnswer>();
   const stats = new ThreadStats(state, data.thread);
   const journal =
     config.journalFile === null
@@ -58,7 +60,8 @@ async function run(): Promise<void> {
     journal,
     isServing: (slot) => state.state(slot) === 'serving',
     upstreamFor: (url) => (url.startsWith('https:') ? secure : plain),
-    metrics: () => metrics.ask(),
+    metrics: () => metrics.ask((id) => send({ type: 'metrics', id })),
+    admin: (request) => admin.ask((id) => send({ type: 'admin', id, request })),
   });
   router.setFleet(data.fleet.urls, data.fleet.modelsJson);
   const listen = config.frontEnd === 'http' ? listenHttp : chooseFrontEnd(() => undefined).listen;
@@ -73,15 +76,7 @@ async function run(): Promise<void> {
     },
     router.serve,
   );
-  const sweeper = setInterval(() => {
-    router.sweep();
-    journal?.flush();
-  }, sweepIntervalMs);
-  const reporter = setInterval(() => {
-    if (core.samples.count > 0) send({ type: 'samples', rows: core.samples.take() });
-  }, samplesIntervalMs);
-  let closed: Promise<void> | null = null;
-  const close = async () => {
+  const close = onceClosed(async () => {
     clearInterval(sweeper);
     clearInterval(reporter);
     router.close();
@@ -89,24 +84,57 @@ async function run(): Promise<void> {
     await Promise.all([plain.close(), secure.close()]);
     journal?.flush();
     port.close();
-  };
-  const closeOnce = () => {
-    closed ??= close();
-    return closed;
-  };
+  });
+  const sweeper = setInterval(() => {
+    router.sweep();
+    journal?.flush();
+  }, sweepIntervalMs);
+  const reporter = setInterval(() => {
+    if (core.samples.count > 0) send({ type: 'samples', rows: core.samples.take() });
+  }, samplesIntervalMs);
   port.on('message', (message: ToIoThread) => {
-    if (message.type === 'fleet') router.setFleet(message.fleet.urls, message.fleet.modelsJson);
-    else if (message.type === 'instanceLost') router.instanceLost(message.slot);
-    else if (message.type === 'fleetChanged') router.fleetChanged();
-    else if (message.type === 'metrics') metrics.answer(message.id, message.text);
-    else if (message.type === 'journalSettled') journal?.settled(message.receipt);
-    else if (message.type === 'close') void closeOnce();
-    else {
-      listener.stop();
-      void router.drain().then(closeOnce);
+    switch (message.type) {
+      case 'metrics':
+        return metrics.answer(message.id, message.text);
+      case 'admin':
+        return admin.answer(message.id, message.answer);
+      case 'journalSettled':
+        return journal?.settled(message.receipt);
+      case 'drain':
+        listener.stop();
+        return void router.drain().then(close);
+      case 'close':
+        return void close();
+      default:
+        return tellRouter(router, message);
     }
   });
   send({ type: 'listening', port: listener.port });
+}
+
+type FleetMessage = Extract<ToIoThread, { type: 'fleet' | `instance${string}` }>;
+
+function tellRouter(router: Router, message: FleetMessage): void {
+  switch (message.type) {
+    case 'fleet':
+      router.setFleet(message.fleet.urls, message.fleet.modelsJson);
+      return send({ type: 'fleetSeen', version: message.fleet.version });
+    case 'instanceChanged':
+      return router.instanceChanged(message.slot, message.state);
+    case 'instanceLost':
+      return router.instanceLost(message.slot);
+    case 'instanceOverdue':
+      return router.instanceOverdue(message.slot);
+  }
+}
+
+/** However often it is called. */
+function onceClosed(close: () => Promise<void>): () => Promise<void> {
+  let closed: Promise<void> | null = null;
+  return () => {
+    closed ??= close();
+    return closed;
+  };
 }
 
 function routerOptions(from: Config): RouterOptions {
@@ -123,20 +151,20 @@ function routerOptions(from: Config): RouterOptions {
   };
 }
 
-/** `/metrics` is answered by main, which sums over all threads. */
-class MetricsRequests {
-  readonly #waiting = new Map<number, (text: string) => void>();
+/** What only main can answer: it is asked by message. */
+class Questions<Answer> {
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
   #next = 0;
 
-  ask(): Promise<string> {
+  ask(send: (id: number) => void): Promise<Answer> {
     const id = this.#next;
     this.#next += 1;
-    send({ type: 'metrics', id });
+    send(id);
     return new Promise((resolve) => this.#waiting.set(id, resolve));
   }
 
-  answer(id: number, text: string): void {
-    this.#waiting.get(id)?.(text);
+  answer(id: number, answer: Answer): void {
+    this.#waiting.get(id)?.(answer);
     this.#waiting.delete(id);
   }
 }

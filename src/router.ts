@@ -9,13 +9,14 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Attempt, type AttemptParts, type Flight, isHeldAgainst } from './attempt.ts';
 import type { Clock } from './clock.ts';
-import type { FleetState } from './core/fleet-state.ts';
+import type { FleetState, InstanceState } from './core/fleet-state.ts';
 import type { Core } from './core/native.ts';
 import type { PlacementView } from './core/placement-view.ts';
 import { DenseSet } from './dense-set.ts';
 import type { Upstream } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
 import { explain, explainedRoute } from './explain.ts';
+import type { AdminAnswer, AdminRequest } from './fleet/admin.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { objectiveOf } from './listen/objective.ts';
@@ -57,7 +58,12 @@ export interface RouterParts {
   upstreamFor(url: string): Upstream;
   /** The text of `/metrics`, from the main thread. */
   metrics(): Promise<string>;
+  /** The fleet is changed, and its list made, by the main thread. */
+  admin(request: AdminRequest): Promise<AdminAnswer>;
 }
+
+/** An URL, a weight and a name. */
+const adminBodyBytesMax = 64 * 1024;
 
 export class Router {
   readonly #options: RouterOptions;
@@ -65,6 +71,7 @@ export class Router {
   readonly #apiKey: Buffer | null;
   readonly #logsRequests: boolean;
   readonly #prefilling = new DenseSet<Attempt>();
+  readonly #relaying = new DenseSet<Attempt>();
   readonly #waiting: Waiting;
   readonly #attemptParts: AttemptParts;
   #urls: readonly string[] = [];
@@ -76,7 +83,7 @@ export class Router {
   constructor(options: RouterOptions, parts: RouterParts) {
     this.#options = options;
     this.#parts = parts;
-    this.#attemptParts = { ...parts, prefilling: this.#prefilling };
+    this.#attemptParts = { ...parts, prefilling: this.#prefilling, relaying: this.#relaying };
     this.#waiting = new Waiting(parts.core, parts.clock, options.queueTimeoutMs);
     this.#logsRequests = parts.log.isLevelEnabled('debug');
     this.#apiKey = options.apiKey === null ? null : Buffer.from(`Bearer ${options.apiKey}`);
@@ -244,6 +251,9 @@ export class Router {
     if (route === 'models') {
       this.#authorize(exchange);
       text = this.#modelsJson;
+    } else if (route === 'fleet' || route === 'instance') {
+      this.#authorize(exchange);
+      ({ status, text } = await this.#administer(exchange));
     } else if (route === 'readiness' && (this.#isDraining || !this.#hasServing())) {
       status = 503;
       text = `{"status":"${this.#isDraining ? 'draining' : 'no instance'}"}`;
@@ -261,6 +271,16 @@ export class Router {
       exchange.end(exchange.method === 'HEAD' ? undefined : text);
     });
     this.#parts.stats.countStatus(status);
+  }
+
+  async #administer(exchange: Exchange): Promise<{ status: number; text: string }> {
+    const { method, path } = exchange;
+    // Asked for before anything is awaited: a body that nobody wants is dropped.
+    const body = method === 'POST' ? await exchange.readBody(adminBodyBytesMax) : null;
+    const text = body === null ? '' : Buffer.from(body).toString('utf8');
+    const answer = await this.#parts.admin({ method, path, body: text });
+    if ('code' in answer) throw new RequestFault(answer.code, answer.message, answer);
+    return answer;
   }
 
   #refuse(exchange: Exchange, fault: RequestFault, requestId: string): void {
@@ -297,20 +317,36 @@ export class Router {
   }
 
   /** What the main thread says of the fleet. `urls` by slot. */
-  setFleet(urls: readonly { slot: number; url: string }[], modelsJson: string): void {
-    const list: string[] = [];
-    for (const { slot, url } of urls) list[slot] = url;
-    this.#urls = list;
+  setFleet(urls: readonly string[], modelsJson: string): void {
+    this.#urls = urls;
     this.#modelsJson = modelsJson;
+  }
+
+  /**
+   * An instance joined, serves, drains, died, recovered or left: its state word said so before this
+   * was called. Whatever waits for room must be looked at again.
+   */
+  instanceChanged(slot: number, state: InstanceState): void {
+    this.#parts.log.debug({ instance: this.#urls[slot], state }, 'an instance has changed');
+    this.#lookAtQueues();
   }
 
   /** A dead instance: whatever waits for a first token from it goes elsewhere. */
   instanceLost(slot: number): void {
-    const fault = new UpstreamFault('instance_lost', 'the health check declared the instance dead');
+    const fault = new UpstreamFault('instance_lost', 'the instance is dead, or had to leave');
     for (const attempt of this.#prefilling.snapshot()) {
       if (attempt.slot === slot) attempt.relay.abort(fault);
     }
-    this.fleetChanged();
+    this.#lookAtQueues();
+  }
+
+  /** A leaving instance has had its time: what has a first token from it ends, too. */
+  instanceOverdue(slot: number): void {
+    this.instanceLost(slot);
+    const fault = new UpstreamFault('instance_lost', 'the instance left before the answer was out');
+    for (const attempt of this.#relaying.snapshot()) {
+      if (attempt.slot === slot) attempt.relay.abort(fault);
+    }
   }
 
   /** Called every few tens of milliseconds: deadlines. */
@@ -323,8 +359,7 @@ export class Router {
     }
   }
 
-  /** Instances have come, gone or recovered; the fleet state says which. */
-  fleetChanged(): void {
+  #lookAtQueues(): void {
     this.#parts.core.fleetChanged(this.#parts.clock.nowMs());
   }
 

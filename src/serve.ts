@@ -10,9 +10,11 @@ import { FleetState } from './core/fleet-state.ts';
 import { Core, createStateMemory } from './core/native.ts';
 import { createUndiciUpstream } from './dispatch/undici.ts';
 import { type Upstream, upstreamDefaults } from './dispatch/upstream.ts';
+import { FleetAdmin } from './fleet/admin.ts';
 import { MetricsPoller } from './fleet/engines/poller.ts';
 import { HealthChecks } from './fleet/health.ts';
-import { type FleetSnapshot, Registry } from './fleet/registry.ts';
+import { Registry, type RegistryHooks } from './fleet/registry.ts';
+import { SnapshotsSeen } from './fleet/snapshots-seen.ts';
 import { Speeds } from './fleet/speeds.ts';
 import { chooseFrontEnd, probePort } from './listen/choose.ts';
 import type { JournalBatch } from './observe/journal.ts';
@@ -42,6 +44,8 @@ const blockBytes = 512;
  * this. Smaller, and requests in flight are copied again and again.
  */
 const youngGenerationMb = 16;
+/** Leaving instances and warm-ups are looked at this often. */
+const sweepIntervalMs = 50;
 
 /** A running router. */
 export interface RunningRouter {
@@ -92,6 +96,8 @@ function threadsToRun(config: Config, log: Log): number {
   return frontEnd?.sharesPort ? config.ioThreads : 1;
 }
 
+type AdminQuestion = Extract<FromIoThread, { type: 'admin' }>;
+
 class MainThread implements RunningRouter {
   readonly port: number;
   readonly url: string;
@@ -100,6 +106,8 @@ class MainThread implements RunningRouter {
   readonly #config: Config;
   readonly #log: Log;
   readonly #registry: Registry;
+  readonly #seen: SnapshotsSeen;
+  readonly #admin: FleetAdmin;
   readonly #health: HealthChecks;
   readonly #probes: Upstream;
   /** `null`: off. */
@@ -112,6 +120,7 @@ class MainThread implements RunningRouter {
   #metricsPort: MetricsPort | null = null;
   /** `null`: off. */
   #journal: JournalFile | null = null;
+  #sweeper: NodeJS.Timeout | undefined;
   #closing: Promise<void> | null = null;
 
   constructor(config: Config, memory: SharedArrayBuffer, port: number, log: Log) {
@@ -130,15 +139,24 @@ class MainThread implements RunningRouter {
         ringSeed: config.ringSeed,
         prefillMsPerToken: config.prefillUsPerToken / 1000,
         capacityBlocks: (config.cacheTokens * config.bytesPerToken) / blockBytes,
+        warmUpMs: config.warmUpMs,
+        drainTimeoutMs: config.drainTimeoutMs,
       },
-      (fleet) => this.#tellAll({ type: 'fleet', fleet }),
+      this.#registryHooks(),
     );
+    this.#seen = new SnapshotsSeen(config.ioThreads, (version) => this.#registry.seen(version));
     for (const { url, weight, models } of config.instances) this.#registry.add(url, weight, models);
     this.#probes = createUndiciUpstream(upstreamDefaults);
     this.#health = this.#createHealthChecks();
     this.#poller = this.#createPoller();
     this.#pool = openComputePool(threadUrl('compute/tasks'));
     this.#speeds = this.#createSpeeds();
+    this.#admin = new FleetAdmin({
+      registry: this.#registry,
+      state: this.state,
+      log,
+      watch: (instance) => void this.#health.watch(instance),
+    });
     this.#metrics = createMetrics({
       state: this.state,
       threads: this.stats,
@@ -180,6 +198,25 @@ class MainThread implements RunningRouter {
     );
   }
 
+  #registryHooks(): RegistryHooks {
+    const log = this.#log;
+    return {
+      clock: systemClock,
+      schedule: setImmediate,
+      onSnapshot: (fleet) => this.#tellAll({ type: 'fleet', fleet }),
+      onState: (slot, state) => this.#tellAll({ type: 'instanceChanged', slot, state }),
+      onDrainTimeout: ({ url, slot }) => {
+        log.warn({ instance: url }, 'instance leaves before its requests have ended');
+        this.#tellAll({ type: 'instanceOverdue', slot });
+      },
+      onGone: (instance) => {
+        this.#health.forget(instance);
+        log.info({ instance: instance.url }, 'instance has left');
+      },
+      onRingsTooLarge: () => log.error('the rings do not fit: raise --max-instances'),
+    };
+  }
+
   #createHealthChecks(): HealthChecks {
     const { config, log } = { config: this.#config, log: this.#log };
     return new HealthChecks(
@@ -193,10 +230,7 @@ class MainThread implements RunningRouter {
         successThreshold: config.healthSuccessThreshold,
       },
       {
-        onServing: ({ url }) => {
-          log.info({ instance: url }, 'instance serves');
-          this.#tellAll({ type: 'fleetChanged' });
-        },
+        onServing: ({ url }) => log.info({ instance: url }, 'instance serves'),
         onDead: ({ url, slot }, cause) => {
           log.error({ instance: url, cause: String(cause) }, 'instance is dead');
           this.#tellAll({ type: 'instanceLost', slot });
@@ -210,16 +244,19 @@ class MainThread implements RunningRouter {
   }
 
   async start(): Promise<void> {
-    const fleet = this.#registry.snapshot();
+    this.#registry.flush();
     try {
       await this.#openMetricsPort();
       this.#journal = await openJournal(this.#config, this.#log);
-      for (const thread of this.stats.keys()) await this.#startThread(thread + 1, fleet);
+      for (const thread of this.stats.keys()) await this.#startThread(thread + 1);
     } catch (error) {
       await this.close(0);
       throw error;
     }
     await this.#health.start();
+    this.#registry.flush();
+    await this.#seen.untilAll(this.#registry.version);
+    this.#sweeper = setInterval(() => this.#registry.sweep(), sweepIntervalMs);
     this.#poller?.start();
   }
 
@@ -230,8 +267,11 @@ class MainThread implements RunningRouter {
     this.#log.info({ port: this.#metricsPort.port }, 'metrics have a port of their own');
   }
 
-  #startThread(thread: number, fleet: FleetSnapshot): Promise<void> {
+  #startThread(thread: number): Promise<void> {
     const { memory } = this.state;
+    // What changes from here on comes to it as messages.
+    const fleet = this.#registry.snapshot();
+    this.#seen.saw(thread - 1, fleet.version);
     const data: IoThreadData = { thread, memory, config: this.#config, port: this.port, fleet };
     const worker = new Worker(threadUrl('io-thread'), {
       workerData: data,
@@ -245,6 +285,8 @@ class MainThread implements RunningRouter {
         else if (message.type === 'failedToListen') reject(new Error(message.message));
         else if (message.type === 'journal') void this.#writeJournal(worker, message.batch);
         else if (message.type === 'samples') this.#speeds.take(message.rows);
+        else if (message.type === 'fleetSeen') this.#seen.saw(thread - 1, message.version);
+        else if (message.type === 'admin') this.#answerAdmin(worker, message);
         else void this.#answerMetrics(worker, message.id);
       });
       worker.once('error', reject);
@@ -263,6 +305,11 @@ class MainThread implements RunningRouter {
     worker.postMessage({ type: 'journalSettled', receipt } satisfies ToIoThread);
   }
 
+  #answerAdmin(worker: Worker, { id, request }: AdminQuestion): void {
+    const answer = this.#admin.answer(request);
+    worker.postMessage({ type: 'admin', id, answer } satisfies ToIoThread);
+  }
+
   #tellAll(message: ToIoThread): void {
     for (const thread of this.#threads) thread.postMessage(message);
   }
@@ -275,6 +322,7 @@ class MainThread implements RunningRouter {
   async #close(graceMs: number): Promise<void> {
     this.#health.stop();
     this.#poller?.stop();
+    clearInterval(this.#sweeper);
     this.#tellAll({ type: 'drain' });
     const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);
     await Promise.all(this.#ended);

@@ -4,6 +4,8 @@
  */
 import type { Config } from './config/config.ts';
 import type { CoreOptions } from './core/core-options.ts';
+import type { InstanceState } from './core/fleet-state.ts';
+import type { AdminAnswer, AdminRequest } from './fleet/admin.ts';
 import type { FleetSnapshot } from './fleet/registry.ts';
 import type { JournalBatch, JournalReceipt } from './observe/journal.ts';
 import { policyModes } from './policy.ts';
@@ -19,10 +21,13 @@ export interface IoThreadData {
 
 export type ToIoThread =
   | { readonly type: 'fleet'; readonly fleet: FleetSnapshot }
+  /** The state word of this slot has changed: it already says so. */
+  | { readonly type: 'instanceChanged'; readonly slot: number; readonly state: InstanceState }
   | { readonly type: 'instanceLost'; readonly slot: number }
-  /** Instances have come, gone or recovered; the fleet state says so already. */
-  | { readonly type: 'fleetChanged' }
+  /** A leaving instance has had its time: what it still does ends. */
+  | { readonly type: 'instanceOverdue'; readonly slot: number }
   | { readonly type: 'metrics'; readonly id: number; readonly text: string }
+  | { readonly type: 'admin'; readonly id: number; readonly answer: AdminAnswer }
   | { readonly type: 'journalSettled'; readonly receipt: JournalReceipt }
   /** Take no new connections, finish what is in flight, end. */
   | { readonly type: 'drain' }
@@ -32,9 +37,12 @@ export type ToIoThread =
 export type FromIoThread =
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'failedToListen'; readonly message: string }
+  /** This thread has taken over the snapshot of this version. */
+  | { readonly type: 'fleetSeen'; readonly version: number }
   /** First-token times (`core/samples.ts`), at most once a second. */
   | { readonly type: 'samples'; readonly rows: Float64Array }
   | { readonly type: 'metrics'; readonly id: number }
+  | { readonly type: 'admin'; readonly id: number; readonly request: AdminRequest }
   | { readonly type: 'journal'; readonly batch: JournalBatch };
 
 /** The built file of a thread's entry; sources run by a test runner find it in dist/. */

@@ -9,16 +9,6 @@ namespace dualmap {
 
 namespace {
 
-// A prefill that takes longer than both is not waited for any more.
-constexpr double kStallMsMin = 5'000;
-constexpr double kStallTimes = 8;
-constexpr double kStallTickMs = 100;
-
-constexpr uint64_t kIndexBits = 24;
-constexpr uint64_t kIndexMask = (uint64_t{1} << kIndexBits) - 1;
-// A ticket id is a number in JavaScript: index and sequence together stay below 2^53.
-constexpr uint32_t kSequenceMask = (uint32_t{1} << 28) - 1;
-
 PlaceStatus statusOf(ScanFault fault) noexcept {
   switch (fault) {
     case ScanFault::none:
@@ -41,6 +31,17 @@ PlaceStatus unserved(const Rings::Reading& rings) noexcept {
 }
 
 uint64_t modelHash(std::string_view model) noexcept { return model.empty() ? 0 : xxh3(model); }
+
+// A decision that was held up may read rings whose every instance has left since, though others
+// serve: then it is made again, on the new ones.
+template <typename Decide>
+PlaceStatus onCurrentRings(const Rings& rings, Decide&& decide) noexcept {
+  while (true) {
+    const uint64_t version = rings.version();
+    const PlaceStatus status = decide();
+    if (status != PlaceStatus::noInstance || rings.version() == version) return status;
+  }
+}
 
 }  // namespace
 
@@ -124,8 +125,12 @@ PlaceStatus Core::placeChain(const uint64_t* chain, uint32_t blocks, uint64_t pr
 }
 
 PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out) noexcept {
-  const Rings::Reading rings(rings_);
   const uint64_t hash = modelHash(model);
+  return onCurrentRings(rings_, [&] { return decideBare(hash, nowMs, out); });
+}
+
+PlaceStatus Core::decideBare(uint64_t hash, double nowMs, Placement* out) noexcept {
+  const Rings::Reading rings(rings_);
   const uint32_t group = rings.groupOf(hash);
   if (group == kNone) return unserved(rings);
   const FleetView fleet(state_, index_, hotness_, rings, rings.group(group), options_.placing,
@@ -147,6 +152,11 @@ PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out
 PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowMs,
                          Placement* out) noexcept {
   if (request.usesPrefixCache) index_.expect(request.chain, request.blocks);
+  return onCurrentRings(rings_, [&] { return decideOnce(request, model, nowMs, out); });
+}
+
+PlaceStatus Core::decideOnce(const RequestView& request, uint64_t model, double nowMs,
+                             Placement* out) noexcept {
   const Rings::Reading rings(rings_);
   const uint32_t group = rings.groupOf(model);
   if (group == kNone) return unserved(rings);
@@ -176,114 +186,6 @@ PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowM
   if (options_.queue.isOn) return seat(out->ticket, ticket, nowMs, out);
   reserve(out->ticket, ticket, out->decision.chosen, nowMs);
   return PlaceStatus::placed;
-}
-
-// To its instance if that has room, else into the queues.
-PlaceStatus Core::seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out) noexcept {
-  const Decision& decision = out->decision;
-  uint64_t aheadTokens = 0;
-  if (queues_.tryPass(decision.chosen, &aheadTokens)) {
-    began(id, ticket, decision.chosen, aheadTokens, nowMs);
-    ticket.isTrial = finishReserving(state_, index_, options_.suspicion, reservedOf(ticket),
-                                     decision.chosen, nowMs);
-    return PlaceStatus::placed;
-  }
-  ticket.phase = Phase::waiting;
-  ticket.place = queues_.enqueue(waitRequestOf(id, ticket, decision), nowMs);
-  if (ticket.place == 0) {
-    drop(id, ticket);
-    return PlaceStatus::queueFull;
-  }
-  out->isWaiting = true;
-  return PlaceStatus::placed;
-}
-
-Waited Core::nextClaim(Placement* out) noexcept {
-  Claim claim;
-  if (!queues_.next(&claim)) return Waited::none;
-  Ticket& ticket = ticketOf(claim.ticket);
-  ticket.place = 0;
-  ticket.phase = Phase::idle;
-  out->ticket = claim.ticket;
-  out->queuedMs = claim.queuedMs;
-  if (claim.verdict == Verdict::shed) return Waited::shed;
-  Decision& decision = out->decision;
-  decision = Decision{};
-  decision.chosen = claim.candidate;
-  decision.first = ticket.first;
-  decision.second = ticket.second;
-  decision.level = ticket.level;
-  decision.reason = claim.isCold ? Reason::coldClaim : ticket.reason;
-  // What is left is tried first if this one fails.
-  ticket.other = claim.candidate.slot == ticket.first ? ticket.second : ticket.first;
-  decision.other.slot = ticket.other;
-  out->promptTokens = ticket.promptTokens;
-  out->promptBytes = uint64_t{ticket.chain.size()} * kBlockBytes;
-  out->blocks = static_cast<uint32_t>(ticket.chain.size());
-  out->stream = ticket.stream;
-  began(claim.ticket, ticket, claim.candidate, claim.candidate.pendingTokens,
-        ticket.arrivalMs + claim.queuedMs);
-  ticket.isTrial = claim.isTrial;
-  return Waited::placed;
-}
-
-void Core::fleetChanged(double nowMs) noexcept {
-  for (uint64_t index = 0; index < tickets_.size(); ++index) {
-    Ticket& ticket = tickets_[index];
-    if (ticket.phase != Phase::waiting || !queues_.isHopeless(ticket.place)) continue;
-    rehome((uint64_t{ticket.sequence} << kIndexBits) | index, ticket, nowMs);
-  }
-  const uint32_t slots = state_.header().instanceCount.load(std::memory_order_relaxed);
-  for (uint32_t slot = 0; slot < slots; ++slot) queues_.offerRoom(slot, nowMs);
-}
-
-// Into the queues of the next distinct instances clockwise that serve, if there are any: with the
-// same moment of arrival.
-void Core::rehome(uint64_t id, Ticket& ticket, double nowMs) noexcept {
-  const Rings::Reading rings(rings_);
-  const uint32_t group = rings.groupOf(ticket.model);
-  if (group == kNone) return;
-  const FleetView fleet(state_, index_, hotness_, rings, rings.group(group), options_.placing,
-                        nowMs);
-  Placement placement;
-  Decision& decision = placement.decision;
-  decision.first = fleet.walk(0, ticket.key, kNone);
-  if (decision.first == kNone) return;
-  decision.second = fleet.group.members > 1 ? fleet.walk(1, ticket.key, decision.first) : kNone;
-  fleet.measurePair(viewOf(ticket), &decision);
-  ticket.first = decision.first;
-  ticket.second = decision.second;
-  queues_.requeue(ticket.place, waitRequestOf(id, ticket, decision), nowMs);
-}
-
-WaitRequest Core::waitRequestOf(uint64_t id, const Ticket& ticket,
-                                const Decision& decision) const noexcept {
-  WaitRequest request;
-  request.ticket = id;
-  request.arrivalMs = ticket.arrivalMs;
-  request.sloTtftMs = ticket.sloTtftMs;
-  request.priority = ticket.priority;
-  request.reserved = reservedOf(ticket);
-  request.candidate = decision.chosen;
-  request.other = decision.other;
-  return request;
-}
-
-double Core::nextLookMs() const noexcept {
-  const double dueMs = due_.empty() ? Queues::kNever : due_.top().atMs;
-  return std::min(dueMs, queues_.nextLookMs());
-}
-
-void Core::look(double nowMs) noexcept {
-  while (!due_.empty() && due_.top().atMs <= nowMs) {
-    const auto [atMs, id] = due_.top();
-    due_.pop();
-    Ticket& ticket = tickets_[id & kIndexMask];
-    // It may have ended since, or been sent on to another instance.
-    const bool isSame = ticket.sequence == id >> kIndexBits && ticket.prefillDueMs == atMs;
-    if (isSame && ticket.phase == Phase::prefilling) prefilled(ticket, nowMs);
-  }
-  queues_.look(nowMs);
 }
 
 // As it was placed; its keys are not needed any more.
@@ -319,7 +221,12 @@ bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
   Decision decision;
   decision.reason = Reason::retryOther;
   uint32_t next = ticket.other;
-  if (next == kNone || !isNew(next) || fleet.isSuspect(next)) {
+  // Nothing holds the other candidate: its slot may be that of another instance by now, one that
+  // does not serve this model.
+  const uint32_t* members = rings.members(fleet.group);
+  const uint32_t* end = members + fleet.group.members;
+  const bool isMember = std::find(members, end, next) != end;
+  if (!isMember || !isNew(next) || fleet.isSuspect(next)) {
     decision.reason = Reason::retryNext;
     const uint32_t start = rings.start(fleet.group, 0, ticket.key);
     next = rings.walk(fleet.group, 0, start,
@@ -344,29 +251,6 @@ void Core::reserve(uint64_t id, Ticket& ticket, const Candidate& candidate, doub
   began(id, ticket, candidate, slot.prefilling.add(candidate.uncachedTokens).tokens, nowMs);
   ticket.isTrial =
       finishReserving(state_, index_, options_.suspicion, reservedOf(ticket), candidate, nowMs);
-}
-
-void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64_t aheadTokens,
-                 double nowMs) noexcept {
-  ticket.phase = Phase::prefilling;
-  ticket.slot = candidate.slot;
-  ticket.tried.push_back(candidate.slot);
-  ticket.uncachedTokens = candidate.uncachedTokens;
-  // Known now, for the sample that its first token makes.
-  const InstanceSlot& slot = state_.slot(candidate.slot);
-  ticket.aheadTokens = aheadTokens;
-  ticket.running = slot.decoding.read().requests;
-  ticket.generation = slot.generation.load(std::memory_order_relaxed);
-  ticket.estimateMs = estimateTtftMs(slot, aheadTokens, candidate.uncachedTokens,
-                                     std::max<uint64_t>(1, ticket.promptTokens));
-  // Without a stream there is no first token to see. One that does not come must not keep others
-  // waiting for ever: engines compute several prompts at a time, and some hang for reasons of their
-  // own.
-  const double stalledMs = std::max(kStallMsMin, kStallTimes * ticket.estimateMs);
-  // Rounded up, so that a thread looks for stalls a few times a second at most.
-  const double stallDueMs = std::ceil((nowMs + stalledMs) / kStallTickMs) * kStallTickMs;
-  ticket.prefillDueMs = ticket.stream ? stallDueMs : nowMs + ticket.estimateMs;
-  due_.push({ticket.prefillDueMs, id});
 }
 
 void Core::release(Ticket& ticket, double nowMs) noexcept {

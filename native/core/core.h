@@ -140,6 +140,11 @@ class Core {
   [[nodiscard]] double tokensPerByte(std::string_view model) const noexcept;
 
  private:
+  static constexpr uint64_t kIndexBits = 24;
+  static constexpr uint64_t kIndexMask = (uint64_t{1} << kIndexBits) - 1;
+  // A ticket id is a number in JavaScript: index and sequence together stay below 2^53.
+  static constexpr uint32_t kSequenceMask = (uint32_t{1} << 28) - 1;
+
   enum class Phase : uint8_t { free, idle, waiting, prefilling, decoding };
 
   struct Ticket {
@@ -179,6 +184,9 @@ class Core {
   [[nodiscard]] static RequestView viewOf(const Ticket& ticket) noexcept;
   PlaceStatus decide(const RequestView& request, uint64_t model, double nowMs,
                      Placement* out) noexcept;
+  PlaceStatus decideOnce(const RequestView& request, uint64_t model, double nowMs,
+                         Placement* out) noexcept;
+  PlaceStatus decideBare(uint64_t model, double nowMs, Placement* out) noexcept;
   Ticket& take(uint64_t* id) noexcept;
   Ticket& ticketOf(uint64_t id) noexcept;
   PlaceStatus seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out) noexcept;

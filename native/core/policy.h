@@ -93,7 +93,8 @@ class FleetView {
         counting(counting) {}
 
   [[nodiscard]] bool isServing(uint32_t slot) const noexcept {
-    const auto value = state.slot(slot).state.load(std::memory_order_relaxed);
+    // Whoever sees an instance leave sees the rings that others joined before.
+    const auto value = state.slot(slot).state.load(std::memory_order_acquire);
     return value == static_cast<uint32_t>(InstanceState::serving);
   }
   [[nodiscard]] bool isSuspect(uint32_t slot) const noexcept {

@@ -52,9 +52,15 @@ void Queues::setWake(void (*wake)(void*), void* data) noexcept {
   mails_[thread_].data = data;
 }
 
-Tree Queues::feasibleOf(uint32_t slot) const noexcept { return {nodes_, &queues_[slot].feasible}; }
-Tree Queues::expiryOf(uint32_t slot) const noexcept { return {nodes_, &queues_[slot].expiry}; }
-Tree Queues::lateOf(uint32_t slot) const noexcept { return {nodes_, &queues_[slot].late}; }
+Tree Queues::feasibleOf(uint32_t slot) const noexcept {
+  return Tree(nodes_, &queues_[slot].feasible);
+}
+
+Tree Queues::expiryOf(uint32_t slot) const noexcept {
+  return Tree(nodes_, &queues_[slot].expiry);
+}
+
+Tree Queues::lateOf(uint32_t slot) const noexcept { return Tree(nodes_, &queues_[slot].late); }
 
 bool Queues::isServing(uint32_t slot) const noexcept {
   return state_->slot(slot).state.load(std::memory_order_relaxed) ==

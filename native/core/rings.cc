@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint64_t kBufferMask = 3;
 constexpr uint64_t kVersionStep = 4;
+constexpr int kVersionShift = 2;
 
 uint32_t radixBitsFor(uint32_t points) noexcept {
   uint32_t bits = 1;
@@ -207,6 +208,20 @@ Rings::BuildResult Rings::build(const std::vector<RingMember>& members,
   const uint64_t version = (current & ~kBufferMask) + kVersionStep;
   header.ringsCurrent.store(version | buffer, std::memory_order_seq_cst);
   return BuildResult::built;
+}
+
+uint64_t Rings::version() const noexcept {
+  return state_->header().ringsCurrent.load(std::memory_order_relaxed) >> kVersionShift;
+}
+
+bool Rings::isReadBefore(uint64_t version) const noexcept {
+  for (uint32_t thread = 0; thread < state_->capacities().threadsMax; ++thread) {
+    // Pairs with the stores in Reading and ~Reading, as the builder's scan does: whoever announces
+    // later sees the newer rings, and whoever has withdrawn has reserved before.
+    const uint64_t announced = state_->reader(thread).announced.load(std::memory_order_seq_cst);
+    if (announced != 0 && announced >> kVersionShift < version) return true;
+  }
+  return false;
 }
 
 Rings::Reading::Reading(const Rings& rings) noexcept : line_(rings.state_->reader(rings.thread_)) {

@@ -68,6 +68,14 @@ class Rings {
   [[nodiscard]] BuildResult build(const std::vector<RingMember>& members,
                                   uint64_t ringSeed) noexcept;
 
+  /// Of the rings that readers get from now on; every build raises it. 0: none yet.
+  [[nodiscard]] uint64_t version() const noexcept;
+
+  /// Whether a decision under way may still read rings older than `version`. Once false it stays so
+  /// for this version. A slot that left the rings with it is reused no sooner: what was reserved by
+  /// a decision that ended is visible to the caller then.
+  [[nodiscard]] bool isReadBefore(uint64_t version) const noexcept;
+
   /// What one decision reads. Announces on construction and withdraws on destruction; must not
   /// outlive the call that made it.
   class Reading {

@@ -260,5 +260,23 @@ TEST(aTrialThatTellsNothingLeavesTheSuspicion) {
   router.core->end(placement.ticket, 0);
 }
 
+// The other candidate is not held: by the time of a retry its slot may be another instance's.
+TEST(aRetryGoesToNobodyOffTheRings) {
+  for (uint64_t name = 0; name < 50; ++name) {
+    Router router(3);
+    const Placement placed = router.place(name);
+    const uint32_t other = placed.decision.other.slot;
+    std::vector<uint32_t> slots = {0, 1, 2};
+    std::erase(slots, other);
+    Rings rings(router.fleet.state, 1);
+    CHECK_EQUAL(rings.build(Fleet::membersOf(slots), 1), Rings::BuildResult::built);
+    Placement retried;
+    CHECK(router.core->retry(placed.ticket, 0, &retried));
+    CHECK(retried.decision.chosen.slot != other);
+    CHECK(!router.core->retry(placed.ticket, 0, &retried));
+    router.core->end(placed.ticket);
+  }
+}
+
 }  // namespace
 }  // namespace dualmap::test

@@ -163,38 +163,58 @@ class ControlThread {
   }
 
  private:
-  /// An instance leaves the fleet and another one takes a free slot, maybe a used one.
+  struct Leaving {
+    uint32_t slot;
+    uint64_t ringsVersion;
+  };
+
+  /// An instance leaves the fleet, and another one takes a slot that is free, maybe a used one: as
+  /// src/fleet/registry.ts does.
   void replace(uint32_t index) {
     const uint32_t leaving = slots_[index];
-    fleet_.setState(leaving, InstanceState::dead);
+    fleet_.setState(leaving, InstanceState::draining);
     slots_.erase(slots_.begin() + index);
     build();
-    fleet_.setState(leaving, InstanceState::free);
-    const uint32_t count = fleet_.state.header().instanceCount;
-    uint32_t slot = 0;
-    while (slot < count && !Fleet::isReusable(fleet_.state.slot(slot))) ++slot;
-    if (slot == instances) return rejoin();
-    reused += slot < count;
-    CHECK_EQUAL(fleet_.add(64), slot);
-    slots_.push_back(slot);
+    leaving_.push_back({leaving, rings_.version()});
+    // At least two must serve.
+    do letGo();
+    while (!join() && slots_.size() < 2);
     build();
   }
 
-  /// Every free slot is held by a request: the others must serve; at least two are left.
-  void rejoin() {
-    while (slots_.size() < 2) {
-      for (uint32_t slot = 0; slot < instances; ++slot) {
-        if (!Fleet::isReusable(fleet_.state.slot(slot))) continue;
-        slots_.push_back(fleet_.add(64));
-        break;
-      }
+  /// Frees the slots that nothing holds and that no decision under way can come to hold.
+  void letGo() {
+    std::erase_if(leaving_, [this](const Leaving& one) {
+      InstanceSlot& slot = fleet_.state.slot(one.slot);
+      if (rings_.isReadBefore(one.ringsVersion) || slot.holds != 0) return false;
+      fleet_.setState(one.slot, InstanceState::free);
+      return true;
+    });
+    const uint32_t count = fleet_.state.header().instanceCount;
+    for (uint32_t index = 0; index < count; ++index) {
+      const InstanceSlot& slot = fleet_.state.slot(index);
+      const bool isFree = slot.state == static_cast<uint32_t>(InstanceState::free);
+      CHECK(!isFree || slot.holds == 0);
     }
+  }
+
+  /// False if no slot is free.
+  bool join() {
+    const uint32_t count = fleet_.state.header().instanceCount;
+    uint32_t slot = 0;
+    while (slot < count && !Fleet::isReusable(fleet_.state.slot(slot))) ++slot;
+    if (slot == instances) return false;
+    reused += slot < count;
+    CHECK_EQUAL(fleet_.add(64), slot);
+    slots_.push_back(slot);
+    return true;
   }
 
   Fleet& fleet_;
   Rings rings_;
   Random random_{99};
   std::vector<uint32_t> slots_;
+  std::vector<Leaving> leaving_;
 };
 
 TEST(fourThreadsAndTheControlPlane) {
@@ -230,6 +250,47 @@ TEST(fourThreadsAndTheControlPlane) {
              std::to_string(inserted / 256) + " of " + std::to_string(offered));
   CHECK(placed > requestThreads * requestsPerThread / 2);
   CHECK(control.reused > 0);
+}
+
+// One of four instances serves at every moment, and the rings are of it alone: whatever generation
+// of them a decision began with, it finds the one that serves.
+TEST(aFleetThatIsReplacedServesAllTheWhile) {
+  Fleet fleet;
+  Rings rings(fleet.state, 1);
+  for (uint32_t i = 0; i < 4; ++i) fleet.add();
+  uint32_t serving = 0;
+  const auto build = [&](uint32_t slot) {
+    std::vector<RingMember> members = Fleet::membersOf({slot});
+    members[0].weight = 0.01;  // quickly built, often replaced
+    while (rings.build(members, 1) == Rings::BuildResult::busy) std::this_thread::yield();
+  };
+  build(serving);
+  std::atomic<bool> isDone = false;
+  std::atomic<uint32_t> replaced = 0;
+  std::thread decider([&] {
+    Core core(fleet.state, 0, CoreOptions{});
+    const uint64_t chain = 7;
+    uint32_t refused = 0;
+    for (uint32_t i = 0; replaced < 20'000; ++i) {
+      Placement placement;
+      const PlaceStatus status = i % 2 == 0 ? core.placeChain(&chain, 1, 100, 0, i, &placement)
+                                            : core.placeBare("", i, &placement);
+      refused += status != PlaceStatus::placed;
+      if (status == PlaceStatus::placed) core.end(placement.ticket);
+    }
+    CHECK_EQUAL(refused, 0u);
+    isDone = true;
+  });
+  while (!isDone) {
+    const uint32_t next = (serving + 1) % 4;
+    fleet.setState(next, InstanceState::serving);
+    build(next);
+    fleet.setState(serving, InstanceState::draining);
+    serving = next;
+    replaced += 1;
+  }
+  decider.join();
+  CHECK(fleet.isIdle());
 }
 
 // A block that one thread renews is resident all the while for the others.

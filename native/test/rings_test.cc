@@ -273,5 +273,31 @@ TEST(aBufferIsNotBuiltInWhileItIsRead) {
   CHECK(reads(Rings::Reading(thread1), 4));
 }
 
+// A slot that left the rings is reused only when no decision reads rings that it was on.
+TEST(aDecisionUnderWayIsSeen) {
+  Fleet fleet;
+  Rings builder(fleet.state, 0);
+  const Rings thread1(fleet.state, 1);
+  CHECK_EQUAL(builder.version(), 0u);
+  CHECK_EQUAL(builder.build(Fleet::membersOf({0, 1}), 1), BuildResult::built);
+  CHECK_EQUAL(builder.version(), 1u);
+  auto reading = std::make_unique<Rings::Reading>(thread1);
+  CHECK(!builder.isReadBefore(builder.version()));
+  CHECK_EQUAL(builder.build(Fleet::membersOf({0}), 1), BuildResult::built);
+  const uint64_t without = builder.version();
+  CHECK(builder.isReadBefore(without));
+  {
+    const Rings thread2(fleet.state, 2);
+    const Rings::Reading newer(thread2);
+    CHECK(builder.isReadBefore(without));
+    reading.reset();
+    CHECK(!builder.isReadBefore(without));
+    CHECK_EQUAL(builder.build(Fleet::membersOf({0, 1}), 1), BuildResult::built);
+    CHECK(!builder.isReadBefore(without));
+    CHECK(builder.isReadBefore(builder.version()));
+  }
+  CHECK(!builder.isReadBefore(builder.version()));
+}
+
 }  // namespace
 }  // namespace dualmap::test

@@ -98,6 +98,9 @@ export interface Config {
   readonly healthCheckPath: string;
   readonly healthFailureThreshold: number;
   readonly healthSuccessThreshold: number;
+  /** An instance that joins at run time takes its share in steps over this time. */
+  readonly warmUpMs: number;
+  readonly drainTimeoutMs: number;
   readonly shutdownGraceMs: number;
   /** How often each engine's own metrics are read. */
   readonly metricsPollIntervalMs: number | null;

@@ -217,6 +217,22 @@ const sending = {
     why: 'successes in a row until it is in again',
     commands: all,
   },
+  warmUpMs: {
+    name: 'warm-up-secs',
+    kind: kinds.seconds(0, 3600),
+    unit: 's',
+    default: 30_000,
+    why: 'an instance that joins takes its share in ten steps over this time: its cache is empty',
+    commands: all,
+  },
+  drainTimeoutMs: {
+    name: 'drain-timeout-secs',
+    kind: kinds.seconds(0, 86_400),
+    unit: 's',
+    default: 600_000,
+    why: 'how long requests of a leaving instance may go on; long answers take minutes, not hours',
+    commands: all,
+  },
   shutdownGraceMs: {
     name: 'shutdown-grace-period-secs',
     kind: kinds.seconds(0, 86_400),

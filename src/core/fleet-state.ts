@@ -158,6 +158,11 @@ export class FleetState {
     return Number(this.#read64(slot, 'holds'));
   }
 
+  /** Something in flight or in its queue names this slot. */
+  isHeld(slot: number): boolean {
+    return this.holds(slot) > 0 || this.load(slot, 'queued').requests > 0;
+  }
+
   /** Consecutive failures before the first token; 0: above suspicion. */
   failures(slot: number): number {
     return this.#read32(slot, 'failures');
@@ -215,14 +220,14 @@ export class FleetState {
   }
 
   /**
-   * Takes a slot for an instance, in state `joining`. A slot is reused only when nothing in flight
-   * names it. Returns -1 if all are taken.
+   * Takes a slot for an instance, in state `joining`, with a new generation. Returns -1 if all are
+   * taken.
    */
   takeSlot(url: string): number {
     const countAt = this.#layout.instanceCount / 4;
     const count = Atomics.load(this.#words32, countAt);
     let slot = 0;
-    while (slot < count && (this.state(slot) !== 'free' || this.holds(slot) > 0)) slot += 1;
+    while (slot < count && (this.state(slot) !== 'free' || this.isHeld(slot))) slot += 1;
     if (slot === this.instancesMax) return -1;
     this.raiseGeneration(slot);
     this.#write64(slot, 'identity', identityOf(url));
@@ -235,6 +240,10 @@ export class FleetState {
     return slot;
   }
 
+  /**
+   * From now on another instance may take it. Only when nothing names it, and nothing can come to:
+   * no decision under way still reads rings that it was on (`Core.isReadBefore`).
+   */
   freeSlot(slot: number): void {
     this.setState(slot, 'free');
   }

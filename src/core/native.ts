@@ -73,6 +73,8 @@ interface NativeCore {
   onWake(callback: () => void): void;
   ticketsInUse(): number;
   buildRings(members: readonly RingMember[], ringSeed: bigint): number;
+  ringsVersion(): number;
+  isReadBefore(version: number): boolean;
   pairOf(key: bigint): [number, number];
   hitBlocks(chain: BigUint64Array, slot: number): number;
   insertBlocks(chain: BigUint64Array, slot: number, nowMs: number): void;
@@ -292,8 +294,8 @@ export class Core {
 
   /**
    * Gives back all that the ticket reserved, or its place in the queues. Exactly once a ticket.
-   * `promptTokens`: what the engine counted, from which the model's bytes a token are learnt; 0 if it
-   * did not say.
+   * `promptTokens`: what the engine counted, from which the model's bytes a token are learnt; 0
+   * if it did not say.
    */
   end(ticket: number, nowMs: number, promptTokens = 0): void {
     this.#native.end(ticket, nowMs, promptTokens);
@@ -364,6 +366,16 @@ export class Core {
   /** Builds rings off the hot path and swaps them in. Control plane only. */
   buildRings(members: readonly RingMember[], ringSeed: bigint): RingsBuild {
     return ringsBuilds[this.#native.buildRings(members, ringSeed)]!;
+  }
+
+  /** Raised by every build. */
+  get ringsVersion(): number {
+    return this.#native.ringsVersion();
+  }
+
+  /** Whether a decision under way may still read older rings; if not, what it reserved is seen. */
+  isReadBefore(version: number): boolean {
+    return this.#native.isReadBefore(version);
   }
 
   /** The pair of a key among all members, whatever their state; -1: none. */

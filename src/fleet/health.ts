@@ -2,7 +2,8 @@
  * Asks every instance for its health and its models, and tells the registry. Main thread only. It
  * never touches a load counter: what is in flight stays counted whatever a check says.
  */
-import type { Instance, ModelEntry, Registry } from './registry.ts';
+import type { Instance, ModelEntry } from './instance.ts';
+import type { Registry } from './registry.ts';
 
 export interface ProbeAnswer {
   readonly status: number;
@@ -53,7 +54,21 @@ export class HealthChecks {
 
   /** Checks every instance once, then goes on by itself. Resolves after the first round. */
   async start(): Promise<void> {
-    await Promise.all(this.#registry.instances.map((instance) => this.#run(instance)));
+    await Promise.all(this.#registry.instances.map((instance) => this.watch(instance)));
+  }
+
+  /** Checks an instance now, then goes on by itself. Resolves after the first check. */
+  async watch(instance: Instance): Promise<void> {
+    if (this.#records.has(instance)) return;
+    this.#recordOf(instance);
+    await this.#run(instance);
+  }
+
+  /** It has left the fleet: what a check under way finds no longer counts. */
+  forget(instance: Instance): void {
+    clearTimeout(this.#timers.get(instance));
+    this.#timers.delete(instance);
+    this.#records.delete(instance);
   }
 
   stop(): void {
@@ -64,7 +79,7 @@ export class HealthChecks {
 
   async #run(instance: Instance): Promise<void> {
     await this.check(instance);
-    if (this.#isStopped) return;
+    if (this.#isStopped || !this.#records.has(instance)) return;
     const timer = setTimeout(() => void this.#run(instance), this.#options.intervalMs);
     this.#timers.set(instance, timer);
   }
@@ -76,10 +91,14 @@ export class HealthChecks {
       const health = await this.#probe(instance.url, this.#options.path, this.#options.timeoutMs);
       if (health.status !== 200) throw new Error(`health check answered ${health.status}`);
       const models = await this.#modelsOf(instance);
-      if (!this.#isStopped) this.#pass(instance, record, models);
+      if (this.#isWatched(instance, record)) this.#pass(instance, record, models);
     } catch (cause) {
-      if (!this.#isStopped) this.#fail(instance, record, cause);
+      if (this.#isWatched(instance, record)) this.#fail(instance, record, cause);
     }
+  }
+
+  #isWatched(instance: Instance, record: Record): boolean {
+    return !this.#isStopped && this.#records.get(instance) === record;
   }
 
   /**

@@ -18,6 +18,8 @@ export type Route =
   | 'readiness'
   | 'metrics'
   | 'explain'
+  | 'fleet'
+  | 'instance'
   | 'pass';
 
 const routes = new Map<string, Route>([
@@ -30,6 +32,7 @@ const routes = new Map<string, Route>([
   ['/readiness', 'readiness'],
   ['/metrics', 'metrics'],
   ['/debug/explain', 'explain'],
+  ['/workers', 'fleet'],
   ['/tokenize', 'pass'],
   ['/detokenize', 'pass'],
 ]);
@@ -37,6 +40,11 @@ const routes = new Map<string, Route>([
 const methodsPassed = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const methodsRead = ['GET', 'HEAD'];
 const methodsPrompt = ['POST'];
+const methodsFleet = ['GET', 'HEAD', 'POST'];
+const methodsInstance = ['GET', 'HEAD', 'DELETE'];
+
+/** One instance of the fleet, by its id. */
+const instancePath = /^\/workers\/[^/]+$/;
 
 /**
  * Segments of plain letters only, none empty, none of dots alone: what is left has one reading in
@@ -93,7 +101,7 @@ class MethodFault extends RequestFault {
 
 /** The route of a request, or the fault (404, 405) that answers it. `path` as sent, no query. */
 export function matchRoute(method: string, path: string): Route | RequestFault {
-  const route = routes.get(path) ?? passedRoute(path);
+  const route = routes.get(path) ?? otherRoute(path);
   if (route === null) {
     return new RequestFault('unknown_route', 'the router does not serve this path');
   }
@@ -101,7 +109,8 @@ export function matchRoute(method: string, path: string): Route | RequestFault {
   return allowed.includes(method) ? route : new MethodFault(method, path, allowed);
 }
 
-function passedRoute(path: string): Route | null {
+function otherRoute(path: string): Route | null {
+  if (instancePath.test(path)) return 'instance';
   if (!strictPath.test(path)) return null;
   for (const segment of path.toLowerCase().split('/')) {
     if (controlSegments.has(segment) || controlPattern.test(segment)) return null;
@@ -121,6 +130,10 @@ function methodsOf(route: Route): readonly string[] {
     case 'readiness':
     case 'metrics':
       return methodsRead;
+    case 'fleet':
+      return methodsFleet;
+    case 'instance':
+      return methodsInstance;
     case 'pass':
       return methodsPassed;
   }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Switches } from '../../src/emulate/switches.ts';
-import { errorOf, eventsOf, type HttpAnswer, isWholeStream } from '../support/e2e-client.ts';
+import { errorOf, eventsOf, isWholeStream } from '../support/e2e-client.ts';
 import { eventually } from '../support/listen-client.ts';
 import { frontEnds } from '../support/listen-server.ts';
+import { expectNoneLost, more, underLoad } from '../support/load.ts';
 import {
   chat,
   chatPath,
@@ -18,53 +19,6 @@ import {
  * An instance fails while requests come in. The promise: no request that had no first token is lost
  * while another instance serves.
  */
-
-/** Sends chats, streamed and (if `unary`) not, `concurrency` at a time while `body` runs. */
-async function underLoad(
-  { client }: RouterUnderTest,
-  { concurrency, unary = true }: { concurrency: number; unary?: boolean },
-  body: (load: Load) => Promise<void>,
-): Promise<HttpAnswer[]> {
-  const answers: HttpAnswer[] = [];
-  const load: Load = { answered: () => answers.length };
-  let isOver = false;
-  const sendOn = async (sender: number) => {
-    for (let turn = 0; !isOver; turn += 1) {
-      const stream = !unary || turn % 2 === 0;
-      // Prompts of their own, so that every instance gets its share.
-      const prompt = `${sender} asks ${turn}: ${'why? '.repeat(100)}`;
-      answers.push(await client.post(chatPath, chat(prompt, { stream })));
-    }
-  };
-  const senders = Array.from({ length: concurrency }, (_, sender) => sendOn(sender));
-  try {
-    await body(load);
-  } finally {
-    isOver = true;
-    await Promise.all(senders);
-  }
-  return answers;
-}
-
-interface Load {
-  answered(): number;
-}
-
-async function more(load: Load, answers: number): Promise<void> {
-  const target = load.answered() + answers;
-  await eventually(() => load.answered() >= target, `${answers} more answers`, 20_000);
-}
-
-/** 200 and whole, or broken off only after a first token. */
-function expectNoneLost(answers: readonly HttpAnswer[]): void {
-  for (const answer of answers) {
-    expect([answer.status, answer.body.toString().slice(0, 200)]).toEqual([200, expect.anything()]);
-    if (answer.complete) continue;
-    const events = eventsOf(answer.body);
-    expect(events[0]).toContain('"choices":[{');
-    expect(events.at(-1)).toContain('upstream_failed');
-  }
-}
 
 const faults: readonly (Partial<Switches> & { readonly name: string })[] = [
   { name: 'reset', reset: true },

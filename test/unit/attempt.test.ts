@@ -21,7 +21,8 @@ function begin({ isBodyFree = true, mayRetryStatus = true, isBodyHeld = false } 
   } as unknown as ThreadStats;
   const clock = { now: 1_000, nowMs: () => clock.now };
   const prefilling = new DenseSet<Attempt>();
-  const parts: AttemptParts = { core, clock, stats, prefilling };
+  const relaying = new DenseSet<Attempt>();
+  const parts: AttemptParts = { core, clock, stats, prefilling, relaying };
   const exchange = new FakeExchange();
   const request = { origin: '', method: 'POST', path: '/', headers: [], body: new Uint8Array(1) };
   const flight: Flight = {
@@ -39,7 +40,7 @@ function begin({ isBodyFree = true, mayRetryStatus = true, isBodyHeld = false } 
   const outcome = new Promise<RelayOutcome>(() => undefined);
   attempt.relay = { isBodyFree, outcome, abort: () => undefined };
   prefilling.add(attempt);
-  return { attempt, told, clock, prefilling, exchange, flight };
+  return { attempt, told, clock, prefilling, relaying, exchange, flight };
 }
 
 const reset = new UpstreamFault('reset', 'closed');

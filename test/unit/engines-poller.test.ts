@@ -1,10 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { FleetState } from '../../src/core/fleet-state.ts';
-import { Core, createStateMemory } from '../../src/core/native.ts';
 import { MetricsPoller } from '../../src/fleet/engines/poller.ts';
 import type { ProbeAnswer } from '../../src/fleet/health.ts';
-import { Registry } from '../../src/fleet/registry.ts';
-import { directCore } from '../support/core.ts';
+import { FleetOfTest } from '../support/fleet.ts';
 
 const text = (waiting: number, blocks: number | null = 64) =>
   `vllm:num_requests_waiting ${waiting}
@@ -17,14 +14,9 @@ const absent: ProbeAnswer = { status: 404, body: '' };
 
 /** One instance, a clock turned by hand, and a chance that is always in the middle. */
 function pollerOfOne() {
-  const capacities = { instancesMax: 4, threadsMax: 1, ringPointsMax: 8_192, indexBlocks: 64 };
-  const memory = createStateMemory({ ...capacities, hotnessRequestsMax: 1_024, waitingMax: 0 });
-  const state = new FleetState(memory, 4);
-  const core = new Core(memory, 0, directCore);
-  const registryOptions = { ringSeed: 0, prefillMsPerToken: 0.16, capacityBlocks: 100 };
-  const registry = new Registry(core, state, registryOptions, () => undefined);
-  const instance = registry.add('http://10.0.0.1:8000', 1, null);
-  registry.markServing(instance, [], false);
+  const fleet = new FleetOfTest({});
+  const { state, core, registry } = fleet;
+  const instance = fleet.serve('http://10.0.0.1:8000');
   const answers: Record<string, ProbeAnswer | Error> = { '/metrics': ok(text(1)) };
   const asked: string[] = [];
   const events: string[] = [];

@@ -1,9 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { FleetState } from '../../src/core/fleet-state.ts';
-import { Core, createStateMemory } from '../../src/core/native.ts';
 import { HealthChecks, modelEntries, type ProbeAnswer } from '../../src/fleet/health.ts';
-import { type FleetSnapshot, type Instance, Registry } from '../../src/fleet/registry.ts';
-import { directCore } from '../support/core.ts';
+import type { Instance } from '../../src/fleet/instance.ts';
+import { FleetOfTest } from '../support/fleet.ts';
 
 const url = 'http://10.0.0.1:8000';
 const ok: ProbeAnswer = { status: 200, body: '{}' };
@@ -17,23 +15,7 @@ const bodyFor = (model: string) =>
 
 /** A fleet of one instance whose answers the test sets; `check` is one round. */
 function fleetOfOne(configuredModels: readonly string[] | null = null) {
-  const memory = createStateMemory({
-    instancesMax: 4,
-    threadsMax: 1,
-    ringPointsMax: 8_192,
-    indexBlocks: 64,
-    hotnessRequestsMax: 1_024,
-    waitingMax: 0,
-  });
-  const state = new FleetState(memory, 4);
-  const core = new Core(memory, 0, directCore);
-  const published: FleetSnapshot[] = [];
-  const registry = new Registry(
-    core,
-    state,
-    { ringSeed: 0, prefillMsPerToken: 0.16, capacityBlocks: 100 },
-    (snapshot) => published.push(snapshot),
-  );
+  const { state, core, registry, snapshots: published } = new FleetOfTest({});
   const instance: Instance = registry.add(url, 1, configuredModels);
   const answers: Record<string, ProbeAnswer | Error> = { '/health': ok, '/v1/models': lists('m') };
   const asked: string[] = [];
@@ -57,7 +39,7 @@ function fleetOfOne(configuredModels: readonly string[] | null = null) {
     if (refusal === null) core.end(core.placement.ticket, 0);
     return refusal;
   };
-  return { state, core, answers, asked, events, published, check, place };
+  return { health, instance, state, core, answers, asked, events, published, check, place };
 }
 
 const refused = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
@@ -116,6 +98,14 @@ describe('health', () => {
     fleet.answers['/health'] = ok;
     await fleet.check();
     expect(fleet.state.generation(0)).toBe(generation + 1);
+  });
+
+  test('a check under way of one that has left counts for nothing', async () => {
+    const { health, instance } = fleet;
+    const check = health.check(instance);
+    health.forget(instance);
+    await check;
+    expect([fleet.state.state(0), fleet.events]).toEqual(['joining', []]);
   });
 
   test('no check touches a load counter', async () => {

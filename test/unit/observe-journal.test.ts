@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { PlacementView } from '../../src/core/native.ts';
+import type { PlacementView } from '../../src/core/placement-view.ts';
 import {
   Journal,
   type JournalBatch,

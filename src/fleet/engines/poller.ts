@@ -8,7 +8,7 @@ import type { Clock } from '../../clock.ts';
 import type { FleetState } from '../../core/fleet-state.ts';
 import type { EngineSample } from '../../observe/engine-metrics.ts';
 import type { Probe } from '../health.ts';
-import type { Instance } from '../registry.ts';
+import type { Instance } from '../instance.ts';
 import { metricsPaths } from './names.ts';
 import type { EngineReading } from './reading.ts';
 import { scrapeEngine } from './scrape.ts';

@@ -1,0 +1,176 @@
+/**
+ * What a decision feels while a large fleet comes and goes: one thread decides without a pause and
+ * times every decision, while the main thread lets instances leave and join through the registry,
+ * as the router does, and so builds rings as fast as it can. Run after the build:
+ *
+ *   node bench/scale/churn.mjs [--instances 1000] [--seconds 5] [--rounds 3] [--json OUT]
+ *
+ * Three cells in turn. `still`: main sleeps. `elsewhere`: main does the same to another fleet, so
+ * that it costs the machine as much and the deciding thread nothing: what is slow there is the
+ * machine. `churn`: it does it to the fleet that is decided on.
+ */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { formatFacts, runFacts } from '../../dist/bench/environment.js';
+import { medianOf } from '../../dist/bench/statistics.js';
+import { systemClock } from '../../dist/clock.js';
+import { FleetState } from '../../dist/core/fleet-state.js';
+import { Core, createStateMemory } from '../../dist/core/native.js';
+import { Registry } from '../../dist/fleet/registry.js';
+import { coreOptions, indexedBlocks } from '../micro/fleet.mjs';
+
+const { values } = parseArgs({
+  options: {
+    instances: { type: 'string', default: '1000' },
+    seconds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
+    json: { type: 'string' },
+  },
+});
+const instances = Number(values.instances);
+const seconds = Number(values.seconds);
+const rounds = Number(values.rounds);
+/** Slots for those that have left and are not gone yet. */
+const spare = 96;
+/** So many leave, and as many join, in one turn of the event loop. */
+const movedPerTurn = 8;
+
+/** A fleet that serves, and what moves it. */
+class Fleet {
+  builds = 0;
+  joined = 0;
+  gone = 0;
+  #next = 0;
+
+  constructor() {
+    const instancesMax = instances + spare;
+    this.memory = createStateMemory({
+      instancesMax,
+      threadsMax: 2,
+      ringPointsMax: instancesMax * 320,
+      indexBlocks: indexedBlocks,
+      hotnessRequestsMax: instancesMax * 32,
+    });
+    this.core = new Core(this.memory, 0, coreOptions);
+    const options = {
+      ringSeed: 0,
+      prefillMsPerToken: 0.16,
+      capacityBlocks: indexedBlocks,
+      warmUpMs: 0,
+      drainTimeoutMs: 60_000,
+    };
+    this.registry = new Registry(this.core, new FleetState(this.memory, instancesMax), options, {
+      clock: systemClock,
+      schedule: setImmediate,
+      onSnapshot: ({ version }) => this.registry.seen(version),
+      onState: () => undefined,
+      onDrainTimeout: () => undefined,
+      onGone: () => {
+        this.gone += 1;
+      },
+      onRingsTooLarge: () => {
+        throw new Error('the rings do not fit');
+      },
+    });
+    for (let index = 0; index < instances; index += 1) this.#join();
+    this.registry.flush();
+  }
+
+  #join() {
+    const bytes = [this.#next >> 16, this.#next >> 8, this.#next].map((word) => word & 255);
+    const url = `http://10.${bytes.join('.')}:8000`;
+    this.#next += 1;
+    this.joined += 1;
+    this.registry.markServing(this.registry.add(url, 1, null), [], false);
+  }
+
+  /** One turn: some leave, as many join as have gone, everything that is due is done. */
+  turn() {
+    const staying = this.registry.instances.filter(({ leaving }) => leaving === null);
+    for (const instance of staying.slice(0, movedPerTurn)) this.registry.drain(instance);
+    const missing = instances - (staying.length - movedPerTurn);
+    const room = instances + spare - this.registry.instances.length;
+    for (let count = 0; count < Math.min(missing, room); count += 1) this.#join();
+    this.registry.sweep();
+  }
+
+  /** Turn after turn until `isOver`. */
+  async churn(isOver) {
+    const before = this.core.ringsVersion;
+    const goneBefore = this.gone;
+    while (!isOver()) {
+      this.turn();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return { builds: this.core.ringsVersion - before, left: this.gone - goneBefore };
+  }
+}
+
+const decided = new Fleet();
+const other = new Fleet();
+const decider = new Worker(new URL('decider.mjs', import.meta.url), {
+  workerData: { memory: decided.memory },
+});
+
+function decide(forSeconds) {
+  return new Promise((resolve, reject) => {
+    decider.once('message', resolve).once('error', reject);
+    decider.postMessage(forSeconds);
+  });
+}
+
+const moved = { still: null, elsewhere: other, churn: decided };
+
+async function measure(cell, forSeconds) {
+  let isOver = false;
+  const work = moved[cell]?.churn(() => isOver);
+  const result = await decide(forSeconds);
+  isOver = true;
+  return { ...result, ...((await work) ?? { builds: 0, left: 0 }) };
+}
+
+await measure('churn', 1);
+const results = { still: [], elsewhere: [], churn: [] };
+for (let round = 0; round < rounds; round += 1) {
+  for (const cell of Object.keys(results)) results[cell].push(await measure(cell, seconds));
+}
+await decider.terminate();
+
+const sum = (list, key) => list.reduce((total, one) => total + one[key], 0);
+const cells = Object.entries(results).map(([cell, list]) => ({
+  cell,
+  decisions: sum(list, 'decisions'),
+  builds: sum(list, 'builds'),
+  left: sum(list, 'left'),
+  p50Us: medianOf(list.map(({ p50Us }) => p50Us)),
+  p99Us: medianOf(list.map(({ p99Us }) => p99Us)),
+  p999Us: medianOf(list.map(({ p999Us }) => p999Us)),
+  maxUs: Math.max(...list.map(({ maxUs }) => maxUs)),
+  aboveOneMs: sum(list, 'aboveOneMs'),
+  aboveOneMsOnProcessor: sum(list, 'aboveOneMsOnProcessor'),
+}));
+// A machine that is itself a guest takes its processors away unseen: what is slow without any
+// change of the fleet is that, give or take three standard deviations of a count.
+const [still, elsewhere, churn] = cells.map((cell) => cell.aboveOneMsOnProcessor);
+const noise = Math.max(still, elsewhere);
+const budgets = [
+  {
+    what: 'decisions above 1 ms that did not wait for a processor, beside the two controls',
+    atMost: Math.ceil(noise + 3 * Math.sqrt(noise)),
+    measured: churn,
+  },
+];
+const facts = {
+  ...runFacts([], {}),
+  command: ['node bench/scale/churn.mjs', ...process.argv.slice(2)].join(' '),
+};
+console.log(`${formatFacts(facts)}\n`);
+console.table(cells);
+for (const { what, atMost, measured } of budgets) {
+  console.log(`${measured <= atMost ? 'met' : 'missed'}: ${what}: ${measured}, at most ${atMost}`);
+}
+if (values.json !== undefined) {
+  const report = { facts, instances, seconds, rounds, cells, budgets, results };
+  writeFileSync(values.json, `${JSON.stringify(report, null, 1)}\n`);
+}
