@@ -16,7 +16,7 @@ import type { AdminAnswer } from './fleet/admin.ts';
 import { chooseFrontEnd } from './listen/choose.ts';
 import { listenHttp } from './listen/http.ts';
 import { endOnUncaughtError } from './observe/crash.ts';
-import { Journal } from './observe/journal.ts';
+import { Journal, type JournalBatch } from './observe/journal.ts';
 import { createLog } from './observe/log.ts';
 import { ThreadStats } from './observe/thread-stats.ts';
 import { Router, type RouterOptions } from './router.ts';
@@ -46,10 +46,8 @@ async function run(): Promise<void> {
   const metrics = new Questions<string>();
   const admin = new Questions<AdminAnswer>();
   const stats = new ThreadStats(state, data.thread);
-  const journal =
-    config.journalFile === null
-      ? null
-      : new Journal(stats, (batch) => send({ type: 'journal', batch }));
+  const isWrittenDown = config.journalFile !== null;
+  const journal = isWrittenDown ? new Journal(stats, (batch) => send(asJournal(batch))) : null;
   const core = new Core(data.memory, data.thread, coreOptions(config));
   const router = new Router(routerOptions(config), {
     core,
@@ -115,18 +113,16 @@ async function run(): Promise<void> {
 type FleetMessage = Extract<ToIoThread, { type: 'fleet' | `instance${string}` }>;
 
 function tellRouter(router: Router, message: FleetMessage): void {
-  switch (message.type) {
-    case 'fleet':
-      router.setFleet(message.fleet.urls, message.fleet.modelsJson);
-      return send({ type: 'fleetSeen', version: message.fleet.version });
-    case 'instanceChanged':
-      return router.instanceChanged(message.slot, message.state);
-    case 'instanceLost':
-      return router.instanceLost(message.slot);
-    case 'instanceOverdue':
-      return router.instanceOverdue(message.slot);
+  if (message.type === 'instanceLost') router.instanceLost(message.slot);
+  else if (message.type === 'instanceOverdue') router.instanceOverdue(message.slot);
+  else if (message.type === 'instanceChanged') router.instanceChanged(message.slot, message.state);
+  else {
+    router.setFleet(message.fleet.urls, message.fleet.modelsJson);
+    send({ type: 'fleetSeen', version: message.fleet.version });
   }
 }
+
+const asJournal = (batch: JournalBatch): FromIoThread => ({ type: 'journal', batch });
 
 /** However often it is called. */
 function onceClosed(close: () => Promise<void>): () => Promise<void> {

@@ -36,15 +36,16 @@ void Queues::create(const FleetState& state) noexcept { new (state.queues()) Tab
 
 Queues::Queues(const FleetState& state, PrefixIndex& index, const QueueOptions& options,
                const SuspicionOptions& suspicion, uint32_t thread) noexcept
-    : state_(&state), index_(&index), options_(options), suspicion_(suspicion), thread_(thread) {
-  const Offsets at = offsetsOf(state.capacities());
-  char* base = state.queues();
-  table_ = reinterpret_cast<Table*>(base);
-  mails_ = reinterpret_cast<Mail*>(base + at.mails);
-  queues_ = reinterpret_cast<InstanceQueue*>(base + at.queues);
-  waiting_ = reinterpret_cast<Waiting*>(base + at.waiting);
-  nodes_ = reinterpret_cast<TreeNode*>(base + at.nodes);
-}
+    : state_(&state),
+      index_(&index),
+      options_(options),
+      suspicion_(suspicion),
+      thread_(thread),
+      table_(reinterpret_cast<Table*>(state.queues())),
+      mails_(part<Mail>(&Offsets::mails)),
+      queues_(part<InstanceQueue>(&Offsets::queues)),
+      waiting_(part<Waiting>(&Offsets::waiting)),
+      nodes_(part<TreeNode>(&Offsets::nodes)) {}
 
 void Queues::setWake(void (*wake)(void*), void* data) noexcept {
   const std::lock_guard guard(table_->lock);
@@ -56,9 +57,7 @@ Tree Queues::feasibleOf(uint32_t slot) const noexcept {
   return Tree(nodes_, &queues_[slot].feasible);
 }
 
-Tree Queues::expiryOf(uint32_t slot) const noexcept {
-  return Tree(nodes_, &queues_[slot].expiry);
-}
+Tree Queues::expiryOf(uint32_t slot) const noexcept { return Tree(nodes_, &queues_[slot].expiry); }
 
 Tree Queues::lateOf(uint32_t slot) const noexcept { return Tree(nodes_, &queues_[slot].late); }
 

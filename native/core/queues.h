@@ -174,6 +174,10 @@ class Queues {
     uint64_t mails, queues, waiting, nodes, bytes;
   };
   [[nodiscard]] static Offsets offsetsOf(const Capacities& capacities) noexcept;
+  template <typename Part>
+  [[nodiscard]] Part* part(uint64_t Offsets::*offset) const noexcept {
+    return reinterpret_cast<Part*>(state_->queues() + offsetsOf(state_->capacities()).*offset);
+  }
 
   [[nodiscard]] static uint32_t nodeOf(uint32_t place, uint32_t stand, bool isExpiry) noexcept {
     return place * kStands * 2 + stand * 2 + (isExpiry ? 1 : 0);

@@ -274,7 +274,7 @@ TEST(aRetryGoesToNobodyOffTheRings) {
     CHECK(router.core->retry(placed.ticket, 0, &retried));
     CHECK(retried.decision.chosen.slot != other);
     CHECK(!router.core->retry(placed.ticket, 0, &retried));
-    router.core->end(placed.ticket);
+    router.core->end(placed.ticket, 0);
   }
 }
 

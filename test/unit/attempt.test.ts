@@ -13,7 +13,8 @@ function begin({ isBodyFree = true, mayRetryStatus = true, isBodyHeld = false } 
   const core = {
     placement: { chosen: 3, ttftEstimateMs: 40 },
     answered: (ticket: number) => told.push(`answered ${ticket}`),
-    firstToken: (ticket: number, ttftMs = 0) => told.push(`firstToken ${ticket} ${ttftMs}`),
+    firstToken: (ticket: number, _nowMs: number, ttftMs = 0) =>
+      told.push(`firstToken ${ticket} ${ttftMs}`),
   } as unknown as Core;
   const stats = {
     countStatus: (status: number) => told.push(`status ${status}`),

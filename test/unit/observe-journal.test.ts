@@ -17,6 +17,7 @@ const placement = (chosen: number, reason: string) =>
     promptTokens: 1_250,
     cachedTokens: 128,
     ttftEstimateMs: 12.34567,
+    queuedMs: 3.00049,
   }) as PlacementView;
 
 function entry(): JournalEntry {
@@ -50,7 +51,7 @@ describe('a line', () => {
       instance: 'http://b',
       attempts: 2,
       reason: 'retry_other',
-      queue_ms: 0,
+      queue_ms: 3,
       ttft_ms: 40,
       ttft_estimate_ms: 12.346,
       duration_ms: 500.5,
