@@ -1,0 +1,139 @@
+/**
+ * One router of a scenario: the native decision core over a fleet state of its own, with the time
+ * of the simulation. No rule of placement lives here. One thread.
+ */
+import { options } from '../config/options.ts';
+import { FleetState } from '../core/fleet-state.ts';
+import { Core, type CoreOptions, createStateMemory } from '../core/native.ts';
+import { coreBlockTokens, type Workload } from './workload.ts';
+
+/** Who decides where requests go. The scenario asks; tests of queueing theory bring their own. */
+export interface Placer {
+  /**
+   * A request has arrived: calls `dispatch`, at once or, if it must wait in the router, during a
+   * later call. False if it was turned away.
+   */
+  arrive(request: number, nowMs: number): boolean;
+  firstToken(request: number, nowMs: number): void;
+  /** The request has ended, in whatever way. */
+  end(request: number, nowMs: number): void;
+  /** When `look` must be called though nothing has happened; infinity: never. */
+  readonly nextLookMs: number;
+  look(nowMs: number): void;
+}
+
+/** Sends a request to an instance, named by its place in the fleet. */
+export type Dispatch = (request: number, instance: number, nowMs: number) => void;
+
+export interface RouterSetting {
+  readonly instances: number;
+  readonly core: CoreOptions;
+  readonly ringSeed: number;
+  /** What the router believes of every engine. */
+  readonly perTokenMs: number;
+  readonly cacheTokens: number;
+}
+
+/** The options of `serve`, at their defaults. */
+export function defaultCoreOptions(): CoreOptions {
+  return {
+    policy: options.policy.default,
+    sloTtftMs: options.sloTtftMs.default,
+    sloFraction: options.sloFraction.default,
+    tokensPerByte: 1 / options.bytesPerToken.default,
+    suspectBackoffMs: options.suspectBackoffMs.default,
+    suspectBackoffMaxMs: options.suspectBackoffMaxMs.default,
+  };
+}
+
+const hotnessRequestsMin = 1_024;
+const hotnessRequestsPerInstance = 32;
+const ringPointsPerInstance = 160 * 2;
+/** The index never forgets by itself: with room for twice the fleet's caches it need not. */
+const indexBlocksPerCacheBlock = 2;
+const indexBlocksMin = 1 << 14;
+
+export class CoreRouter implements Placer {
+  readonly #core: Core;
+  readonly #workload: Workload;
+  readonly #dispatch: Dispatch;
+  /** Ticket of each request in flight. */
+  readonly #tickets: Float64Array;
+  /** Of those that wait in the router: ticket -> request. */
+  readonly #waiting = new Map<number, number>();
+
+  constructor(workload: Workload, setting: RouterSetting, dispatch: Dispatch) {
+    this.#workload = workload;
+    this.#dispatch = dispatch;
+    this.#tickets = new Float64Array(workload.count);
+    this.#core = openCore(workload, setting);
+  }
+
+  get nextLookMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  look(nowMs: number): void {
+    this.#claim(nowMs);
+  }
+
+  arrive(request: number, nowMs: number): boolean {
+    const { chain, chainStart, inputTokens } = this.#workload;
+    const start = chainStart[request]!;
+    const end = chainStart[request + 1]!;
+    const blocks = chain.subarray(start, end);
+    const core = this.#core;
+    if (core.placeChain(blocks, end - start, inputTokens[request]!, nowMs) !== null) return false;
+    const { ticket, chosen } = core.placement;
+    this.#tickets[request] = ticket;
+    if (chosen < 0) this.#waiting.set(ticket, request);
+    else this.#dispatch(request, chosen, nowMs);
+    this.#claim(nowMs);
+    return true;
+  }
+
+  firstToken(request: number, nowMs: number): void {
+    this.#core.firstToken(this.#tickets[request]!);
+    this.#claim(nowMs);
+  }
+
+  end(request: number, nowMs: number): void {
+    this.#core.end(this.#tickets[request]!);
+    this.#claim(nowMs);
+  }
+
+  /** Requests that have arrived and not ended, as the core counts them. */
+  get ticketsInUse(): number {
+    return this.#core.ticketsInUse;
+  }
+
+  /** Sends what waited in the router and may go now. No policy keeps requests waiting yet. */
+  #claim(_nowMs: number): void {}
+}
+
+/** A fleet of instances that all serve, known to a core of its own. */
+function openCore(workload: Workload, setting: RouterSetting): Core {
+  const { instances, cacheTokens } = setting;
+  const distinctCoreBlocks = workload.chain.length;
+  const cacheBlocks = Math.min(Math.floor(cacheTokens / coreBlockTokens), distinctCoreBlocks);
+  const memory = createStateMemory({
+    instancesMax: instances,
+    threadsMax: 1,
+    ringPointsMax: instances * ringPointsPerInstance,
+    indexBlocks: Math.max(indexBlocksMin, indexBlocksPerCacheBlock * instances * cacheBlocks),
+    hotnessRequestsMax: Math.max(hotnessRequestsMin, instances * hotnessRequestsPerInstance),
+  });
+  const state = new FleetState(memory, instances);
+  const core = new Core(memory, 0, setting.core);
+  const members = Array.from({ length: instances }, (_, index) => {
+    const url = `http://10.0.${index >> 8}.${index & 255}:8000`;
+    const slot = state.takeSlot(url);
+    state.setSpeed(slot, 0, setting.perTokenMs);
+    state.setCapacityBlocks(slot, cacheBlocks);
+    state.setState(slot, 'serving');
+    return { slot, url, weight: 1, models: [] };
+  });
+  const built = core.buildRings(members, BigInt(setting.ringSeed));
+  if (built !== 'built') throw new Error(`the rings are ${built}`);
+  return core;
+}
