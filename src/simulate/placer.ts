@@ -107,8 +107,10 @@ export class CoreRouter implements Placer {
     return this.#core.ticketsInUse;
   }
 
-  /** Sends what waited in the router and may go now. No policy keeps requests waiting yet. */
-  #claim(_nowMs: number): void {}
+  /** Sends what waited in the router and may go now. */
+  #claim(_nowMs: number): void {
+    // The core keeps no request waiting yet: what it places is chosen at once.
+  }
 }
 
 /** A fleet of instances that all serve, known to a core of its own. */
