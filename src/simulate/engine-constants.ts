@@ -1,8 +1,9 @@
 /**
- * Measured step times of Qwen2.5 on real GPUs, from which the step engine's time is made. Data only.
+ * Measured step times of Qwen2.5 on real GPUs, from which the step engine's time is made. Data.
  *
- * Source: ai-dynamo/aiconfigurator at 095f58a51c4ca8e61b66ec108d86f223f8d559ce (Apache-2.0), tables
- * of vLLM 0.14.0; elementwise kernels are taken at 0.8 of the memory's bandwidth plus 15 us a layer.
+ * Source: ai-dynamo/aiconfigurator at 095f58a51c4ca8e61b66ec108d86f223f8d559ce (Apache-2.0), its
+ * tables of vLLM 0.14.0; elementwise kernels are taken at 0.8 of the memory's bandwidth plus 15 us
+ * a layer.
  */
 
 export interface StepConstants {

@@ -1,0 +1,104 @@
+import { expect, test } from 'vitest';
+import { CoreRouter, defaultCoreOptions } from '../../src/simulate/placer.ts';
+import { presets } from '../../src/simulate/presets.ts';
+import { Run, runScenario, type Scenario } from '../../src/simulate/scenario.ts';
+import { Random } from '../support/random.ts';
+import { poisson, rowOf, workloadOf } from '../support/simulate.ts';
+
+/** Conversations of a few turns each that all begin with the same block. */
+function conversations(count: number, seed: number) {
+  const random = new Random(seed);
+  const rows = Array.from({ length: count }, (_, at) => {
+    const user = random.below(40);
+    const turn = 1 + random.below(6);
+    const ids = Array.from({ length: 2 * turn + 1 }, (_, block) => {
+      return block === 0 ? 0 : 100 * (user + 1) + block;
+    });
+    return rowOf(at - (at % 5), 1024 * turn + 100, 1 + random.below(200), ids);
+  });
+  return workloadOf(rows);
+}
+
+const scenario: Scenario = {
+  preset: 'paper-7b',
+  instances: 4,
+  routers: 1,
+  queue: 'direct',
+  core: { policy: 'dualmap-paper' },
+  rate: { load: 0.8 },
+  seed: 1,
+  arrivals: 'spread',
+  viewDelayMs: 0,
+  warmup: 0,
+};
+
+test('the same seed gives the same bytes, another one does not', () => {
+  const workload = conversations(600, 3);
+  const cell = (seed: number) => JSON.stringify(runScenario(workload, { ...scenario, seed }));
+  expect(cell(1)).toBe(cell(1));
+  expect(cell(2)).not.toBe(cell(1));
+});
+
+test('rates are shares of warm saturation, or requests a second', () => {
+  const workload = conversations(300, 4);
+  const { qps, load } = runScenario(workload, scenario);
+  expect(load).toBeCloseTo(0.8, 9);
+  const same = runScenario(workload, { ...scenario, rate: { qps } });
+  expect(same).toEqual({ ...runScenario(workload, scenario), load: same.load });
+  // At saturation an infinite cache leaves just the work that the instances can do.
+  const tokens = workload.inputTokens.reduce((sum, count) => sum + count, 0);
+  const cached = workload.limitHitTokens.reduce((sum, count) => sum + count, 0);
+  expect(qps / load).toBeCloseTo((4 * 300 * 1000) / ((tokens - cached) * 0.16), 6);
+});
+
+test.each(['paper-7b', 'paper-14b', 'a100-7b', 'h100-14b'] as const)(
+  '%s: every request ends once, and all that was reserved is given back',
+  (preset) => {
+    const workload = conversations(500, 5);
+    const setting = {
+      instances: 3,
+      core: { ...defaultCoreOptions(), policy: 'least_tokens' as const },
+      ringSeed: 1,
+      perTokenMs: 0.16,
+      cacheTokens: presets[preset].cacheTokens,
+    };
+    const random = new Random(9);
+    const arrivals = poisson(workload.count, 20, () => random.below(2 ** 30) / 2 ** 30);
+    const routers: CoreRouter[] = [];
+    const run = new Run(workload, arrivals, presets[preset], 3, (dispatch) => {
+      for (let at = 0; at < 2; at++) routers.push(new CoreRouter(workload, setting, dispatch));
+      return routers;
+    });
+    run.deal(1);
+    run.toTheEnd();
+    expect(routers.map((router) => router.ticketsInUse)).toEqual([0, 0]);
+    expect(run.lost).toBe(0);
+    const sum = (values: Iterable<number>) =>
+      [...values].reduce((total, value) => total + value, 0);
+    const hits = sum(run.engines.map((engine) => engine.hitTokens));
+    const computed = sum(run.engines.map((engine) => engine.computedTokens));
+    expect(hits + computed).toBe(sum(workload.inputTokens));
+    expect(sum(run.ledger.cachedTokens)).toBe(hits);
+    expect(run.ledger.ttftMs.every(Number.isFinite)).toBe(true);
+  },
+);
+
+test('figures leave out the warm-up; shares and percentiles are those of the rest', () => {
+  const workload = conversations(200, 6);
+  const all = runScenario(workload, { ...scenario, core: { sloTtftMs: 400 } });
+  const rest = runScenario(workload, { ...scenario, core: { sloTtftMs: 400 }, warmup: 150 });
+  expect([all.requests, rest.requests]).toEqual([200, 50]);
+  expect(all.attainment).toBeGreaterThan(0);
+  expect(all.attainment).toBeLessThan(1);
+  expect(rest.hitRatio).toBeGreaterThan(all.hitRatio);
+  expect(all.ttftMs.p50!).toBeLessThanOrEqual(all.ttftMs.p90!);
+  expect(all.hitShareOfLimit!).toBeLessThanOrEqual(1);
+  expect(all.workMaxOverMean).toBeGreaterThanOrEqual(1);
+});
+
+test('routers that share nothing find less in the caches', () => {
+  const workload = conversations(800, 7);
+  const ratio = (routers: number) =>
+    runScenario(workload, { ...scenario, routers, core: { policy: 'least_tokens' } }).hitRatio;
+  expect(ratio(8)).toBeLessThan(ratio(1));
+});
