@@ -2,7 +2,8 @@
  * The options of `dualmap simulate`: one table from which flags, help and checks are made. Pure.
  */
 import { availableParallelism } from 'node:os';
-import { policies } from '../config/config.ts';
+import { type Config, policies } from '../config/config.ts';
+import { options as serveOptions } from '../config/options.ts';
 import { presetNames } from './presets.ts';
 
 export interface SimulateOptions {
@@ -18,7 +19,8 @@ export interface SimulateOptions {
   readonly goodput: boolean;
   readonly seeds: number;
   readonly sloTtftMs: number;
-  readonly sloFraction: number;
+  /** Options of `serve`, by their fields. */
+  readonly set: Partial<Config>;
   readonly viewDelayMs: number;
   readonly arrivals: 'spread' | 'raw';
   /** `null`: all. */
@@ -35,7 +37,7 @@ export type GivenSimulateOptions = {
   readonly [Key in keyof SimulateOptions]?: string | boolean | undefined;
 };
 
-type Value = string | number | boolean | readonly (string | number)[] | null;
+type Value = string | number | boolean | readonly (string | number)[] | Partial<Config> | null;
 
 interface NumberKind {
   readonly kind: 'number' | 'numbers';
@@ -46,7 +48,7 @@ interface NumberKind {
 
 type Kind =
   | NumberKind
-  | { readonly kind: 'text' | 'texts' | 'switch' }
+  | { readonly kind: 'text' | 'texts' | 'switch' | 'settings' }
   | { readonly kind: 'choice' | 'choices'; readonly of: readonly string[] };
 
 export interface SimulateOptionRow {
@@ -149,11 +151,11 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
     help: 'objective for the time to first token (default: 5000)',
   },
   {
-    key: 'sloFraction',
-    flag: '--slo-fraction <share>',
-    is: decimal(0.01, 1),
-    default: 0.5,
-    help: 'as of `serve`: the warm instance is kept within this share (default: 0.5)',
+    key: 'set',
+    flag: '--set <options>',
+    is: { kind: 'settings' },
+    default: {},
+    help: 'options of `serve` for every router: slo-fraction=1,bytes-per-token=4',
   },
   {
     key: 'viewDelayMs',
@@ -255,6 +257,8 @@ function read(kind: Kind, text: string | boolean): Value | undefined {
       return kind.of.includes(text) ? text : undefined;
     case 'choices':
       return parts.every((part) => kind.of.includes(part)) ? parts : undefined;
+    case 'settings':
+      return readSettings(parts);
     case 'number':
       return readNumber(kind, text);
     case 'numbers': {
@@ -270,6 +274,19 @@ function readNumber({ min, max, integer }: NumberKind, text: string): number | u
   return fits ? number : undefined;
 }
 
+/** `name=value`, each as the command line of `serve` takes it. */
+function readSettings(parts: readonly string[]): Partial<Config> | undefined {
+  const settings: Record<string, unknown> = {};
+  for (const part of parts) {
+    const at = part.indexOf('=');
+    const entry = Object.entries(serveOptions).find(([, row]) => row.name === part.slice(0, at));
+    const parsed = entry?.[1].kind.parse(part.slice(at + 1));
+    if (entry === undefined || parsed === undefined || !('value' in parsed)) return undefined;
+    settings[entry[0]] = parsed.value;
+  }
+  return settings;
+}
+
 function accepts(kind: Kind): string {
   switch (kind.kind) {
     case 'switch':
@@ -278,6 +295,8 @@ function accepts(kind: Kind): string {
       return 'a text';
     case 'texts':
       return 'texts, with commas';
+    case 'settings':
+      return 'name=value of options of `serve`, with commas';
     case 'choice':
       return `one of ${kind.of.join(', ')}`;
     case 'choices':

@@ -2,6 +2,7 @@
  * One router of a scenario: the native decision core over a fleet state of its own, with the time
  * of the simulation. No rule of placement lives here. One thread.
  */
+import type { Config } from '../config/config.ts';
 import { options } from '../config/options.ts';
 import { FleetState } from '../core/fleet-state.ts';
 import { Core, type CoreOptions, createStateMemory } from '../core/native.ts';
@@ -9,11 +10,8 @@ import { coreBlockTokens, type Workload } from './workload.ts';
 
 /** Who decides where requests go. The scenario asks; tests of queueing theory bring their own. */
 export interface Placer {
-  /**
-   * A request has arrived: calls `dispatch`, at once or, if it must wait in the router, during a
-   * later call. False if it was turned away.
-   */
-  arrive(request: number, nowMs: number): boolean;
+  /** A request has arrived: tells the outlet what becomes of it, now or during a later call. */
+  arrive(request: number, nowMs: number): void;
   firstToken(request: number, nowMs: number): void;
   /** The request has ended, in whatever way. */
   end(request: number, nowMs: number): void;
@@ -22,8 +20,12 @@ export interface Placer {
   look(nowMs: number): void;
 }
 
-/** Sends a request to an instance, named by its place in the fleet. */
-export type Dispatch = (request: number, instance: number, nowMs: number) => void;
+/** What a placer does with a request, exactly once. Instances are named by their place. */
+export interface Outlet {
+  dispatch(request: number, instance: number, nowMs: number): void;
+  /** It is turned away: no instance serves, or it was shed. The placer has ended it. */
+  turnAway(request: number): void;
+}
 
 export interface RouterSetting {
   readonly instances: number;
@@ -34,15 +36,17 @@ export interface RouterSetting {
   readonly cacheTokens: number;
 }
 
-/** The options of `serve`, at their defaults. */
-export function defaultCoreOptions(): CoreOptions {
+/** How the decision core of a router is set by the options of `serve`; those left out default. */
+export function coreOptionsOf(given: Partial<Config>): CoreOptions {
+  const get = <Field extends keyof Config>(field: Field): Config[Field] =>
+    given[field] ?? options[field].default;
   return {
-    policy: options.policy.default,
-    sloTtftMs: options.sloTtftMs.default,
-    sloFraction: options.sloFraction.default,
-    tokensPerByte: 1 / options.bytesPerToken.default,
-    suspectBackoffMs: options.suspectBackoffMs.default,
-    suspectBackoffMaxMs: options.suspectBackoffMaxMs.default,
+    policy: get('policy'),
+    sloTtftMs: get('sloTtftMs'),
+    sloFraction: get('sloFraction'),
+    tokensPerByte: 1 / get('bytesPerToken'),
+    suspectBackoffMs: get('suspectBackoffMs'),
+    suspectBackoffMaxMs: get('suspectBackoffMaxMs'),
   };
 }
 
@@ -56,15 +60,15 @@ const indexBlocksMin = 1 << 14;
 export class CoreRouter implements Placer {
   readonly #core: Core;
   readonly #workload: Workload;
-  readonly #dispatch: Dispatch;
+  readonly #outlet: Outlet;
   /** Ticket of each request in flight. */
   readonly #tickets: Float64Array;
   /** Of those that wait in the router: ticket -> request. */
   readonly #waiting = new Map<number, number>();
 
-  constructor(workload: Workload, setting: RouterSetting, dispatch: Dispatch) {
+  constructor(workload: Workload, setting: RouterSetting, outlet: Outlet) {
     this.#workload = workload;
-    this.#dispatch = dispatch;
+    this.#outlet = outlet;
     this.#tickets = new Float64Array(workload.count);
     this.#core = openCore(workload, setting);
   }
@@ -77,19 +81,22 @@ export class CoreRouter implements Placer {
     this.#claim(nowMs);
   }
 
-  arrive(request: number, nowMs: number): boolean {
+  arrive(request: number, nowMs: number): void {
     const { chain, chainStart, inputTokens } = this.#workload;
     const start = chainStart[request]!;
     const end = chainStart[request + 1]!;
     const blocks = chain.subarray(start, end);
     const core = this.#core;
-    if (core.placeChain(blocks, end - start, inputTokens[request]!, nowMs) !== null) return false;
-    const { ticket, chosen } = core.placement;
-    this.#tickets[request] = ticket;
-    if (chosen < 0) this.#waiting.set(ticket, request);
-    else this.#dispatch(request, chosen, nowMs);
+    const fault = core.placeChain(blocks, end - start, inputTokens[request]!, nowMs);
+    if (fault === null) {
+      const { ticket, chosen } = core.placement;
+      this.#tickets[request] = ticket;
+      if (chosen < 0) this.#waiting.set(ticket, request);
+      else this.#outlet.dispatch(request, chosen, nowMs);
+    } else {
+      this.#outlet.turnAway(request);
+    }
     this.#claim(nowMs);
-    return true;
   }
 
   firstToken(request: number, nowMs: number): void {

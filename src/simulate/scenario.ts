@@ -3,10 +3,10 @@
  * of time. Pure and deterministic; one thread, any.
  */
 
-import type { CoreOptions } from '../core/native.ts';
+import type { Config } from '../config/config.ts';
 import { createRandom } from '../replay/random.ts';
 import type { Engine, EngineListener } from './engine.ts';
-import { CoreRouter, type Dispatch, defaultCoreOptions, type Placer } from './placer.ts';
+import { CoreRouter, coreOptionsOf, type Outlet, type Placer } from './placer.ts';
 import {
   type EngineModel,
   estimatePerTokenMs,
@@ -25,8 +25,8 @@ export interface Scenario {
   readonly routers: number;
   /** `direct`: what a policy decides on arrival goes to the engine's own queue at once. */
   readonly queue: 'direct';
-  /** Policy, objective and everything else that the decision core can be told. */
-  readonly core: Partial<CoreOptions>;
+  /** Policy, objective and everything else that `serve` can be told of decisions. */
+  readonly config: Partial<Config>;
   /** A share of warm saturation, or requests a second. */
   readonly rate: { readonly load: number } | { readonly qps: number };
   readonly seed: number;
@@ -43,7 +43,7 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
   const model: EngineModel = presets[preset];
   const fullQps = saturationQps(model, workload, instances);
   const qps = 'qps' in scenario.rate ? scenario.rate.qps : scenario.rate.load * fullQps;
-  const core = { ...defaultCoreOptions(), ...scenario.core };
+  const core = coreOptionsOf(scenario.config);
   const setting = {
     instances,
     core,
@@ -52,8 +52,8 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
     cacheTokens: model.cacheTokens,
   };
   const arrivalsMs = arrivalsAt(workload, scenario.arrivals, seed, qps);
-  const run = new Run(workload, arrivalsMs, model, instances, (dispatch) =>
-    Array.from({ length: routers }, () => new CoreRouter(workload, setting, dispatch)),
+  const run = new Run(workload, arrivalsMs, model, instances, (outlet) =>
+    Array.from({ length: routers }, () => new CoreRouter(workload, setting, outlet)),
   );
   run.deal(seed);
   run.toTheEnd();
@@ -79,7 +79,7 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
 }
 
 /** The events of a run. Tests of queueing theory give it placers and workloads of their own. */
-export class Run implements EngineListener {
+export class Run implements EngineListener, Outlet {
   readonly ledger: Ledger;
   readonly engines: readonly Engine[];
   readonly placers: readonly Placer[];
@@ -94,13 +94,13 @@ export class Run implements EngineListener {
     arrivalsMs: Float64Array,
     model: EngineModel,
     instances: number,
-    openPlacers: (dispatch: Dispatch) => readonly Placer[],
+    openPlacers: (outlet: Outlet) => readonly Placer[],
   ) {
     this.#workload = workload;
     this.#arrivalsMs = arrivalsMs;
     this.ledger = new Ledger(workload.count, instances, arrivalsMs);
     this.engines = Array.from({ length: instances }, () => openEngine(workload, model, this));
-    this.placers = openPlacers(this.#dispatch);
+    this.placers = openPlacers(this);
     this.#placerOf = new Uint8Array(workload.count);
   }
 
@@ -148,16 +148,20 @@ export class Run implements EngineListener {
     this.#placer(request).end(request, nowMs);
   }
 
-  readonly #dispatch: Dispatch = (request, instance, nowMs) => {
+  dispatch(request: number, instance: number, nowMs: number): void {
     const engine = this.engines[instance]!;
     const uncached = this.#workload.inputTokens[request]! - engine.residentTokens(request);
     this.ledger.dispatched(request, instance, uncached);
     engine.submit(request, nowMs);
-  };
+  }
+
+  turnAway(_request: number): void {
+    this.lost++;
+  }
 
   #arrive(request: number, nowMs: number): void {
     this.ledger.sampleImbalance();
-    if (!this.#placer(request).arrive(request, nowMs)) this.lost++;
+    this.#placer(request).arrive(request, nowMs);
   }
 
   #placer(request: number): Placer {

@@ -12,7 +12,7 @@ import type { Workload } from './workload.ts';
 
 /** Every cell to run: traces outermost, seeds innermost. */
 export function tasksOf(workloads: readonly Workload[], options: SimulateOptions): CellTask[] {
-  const { load, qps, goodput, sloTtftMs, sloFraction, arrivals, viewDelayMs, warmup } = options;
+  const { load, qps, goodput, sloTtftMs, set, arrivals, viewDelayMs, warmup } = options;
   const rates = qps.length > 0 ? qps.map((qps) => ({ qps })) : load.map((load) => ({ load }));
   const seeds = Array.from({ length: options.seeds }, (_, index) => index + 1);
   const tasks: CellTask[] = [];
@@ -23,9 +23,9 @@ export function tasksOf(workloads: readonly Workload[], options: SimulateOptions
           for (const rate of rates) {
             for (const policy of options.policy as readonly PolicyName[]) {
               for (const seed of seeds) {
-                const core = { policy, sloTtftMs, sloFraction };
+                const config = { ...set, policy, sloTtftMs };
                 const fleet = { preset, instances, routers, queue: 'direct' as const };
-                const scenario = { ...fleet, core, rate, seed, arrivals, viewDelayMs, warmup };
+                const scenario = { ...fleet, config, rate, seed, arrivals, viewDelayMs, warmup };
                 tasks.push({ workload, scenario, goodput });
               }
             }

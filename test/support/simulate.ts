@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { TraceRow } from '../../src/replay/trace.ts';
-import type { Dispatch, Placer } from '../../src/simulate/placer.ts';
+import type { Outlet, Placer } from '../../src/simulate/placer.ts';
 import { makeWorkload, type Workload } from '../../src/simulate/workload.ts';
 
 export const blockTokens = 512;
@@ -48,16 +48,15 @@ export function strangers(inputTokens: Int32Array): Workload {
 export function placeBy(
   choose: (request: number) => number,
   ended: (request: number) => void = () => undefined,
-): (dispatch: Dispatch) => Placer[] {
-  return (dispatch) => [
+): (outlet: Outlet) => Placer[] {
+  return (outlet) => [
     {
       nextLookMs: Number.POSITIVE_INFINITY,
       look: () => undefined,
       firstToken: () => undefined,
       end: (request) => ended(request),
       arrive: (request, nowMs) => {
-        dispatch(request, choose(request), nowMs);
-        return true;
+        outlet.dispatch(request, choose(request), nowMs);
       },
     },
   ];

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CoreRouter, defaultCoreOptions } from '../../src/simulate/placer.ts';
+import { CoreRouter, coreOptionsOf } from '../../src/simulate/placer.ts';
 import { presets } from '../../src/simulate/presets.ts';
 import { Run, runScenario, type Scenario } from '../../src/simulate/scenario.ts';
 import { Random } from '../support/random.ts';
@@ -24,7 +24,7 @@ const scenario: Scenario = {
   instances: 4,
   routers: 1,
   queue: 'direct',
-  core: { policy: 'dualmap-paper' },
+  config: { policy: 'dualmap-paper' },
   rate: { load: 0.8 },
   seed: 1,
   arrivals: 'spread',
@@ -57,7 +57,7 @@ test.each(['paper-7b', 'paper-14b', 'a100-7b', 'h100-14b'] as const)(
     const workload = conversations(500, 5);
     const setting = {
       instances: 3,
-      core: { ...defaultCoreOptions(), policy: 'least_tokens' as const },
+      core: coreOptionsOf({ policy: 'least_tokens' }),
       ringSeed: 1,
       perTokenMs: 0.16,
       cacheTokens: presets[preset].cacheTokens,
@@ -65,8 +65,8 @@ test.each(['paper-7b', 'paper-14b', 'a100-7b', 'h100-14b'] as const)(
     const random = new Random(9);
     const arrivals = poisson(workload.count, 20, () => random.below(2 ** 30) / 2 ** 30);
     const routers: CoreRouter[] = [];
-    const run = new Run(workload, arrivals, presets[preset], 3, (dispatch) => {
-      for (let at = 0; at < 2; at++) routers.push(new CoreRouter(workload, setting, dispatch));
+    const run = new Run(workload, arrivals, presets[preset], 3, (outlet) => {
+      for (let at = 0; at < 2; at++) routers.push(new CoreRouter(workload, setting, outlet));
       return routers;
     });
     run.deal(1);
@@ -85,8 +85,8 @@ test.each(['paper-7b', 'paper-14b', 'a100-7b', 'h100-14b'] as const)(
 
 test('figures leave out the warm-up; shares and percentiles are those of the rest', () => {
   const workload = conversations(200, 6);
-  const all = runScenario(workload, { ...scenario, core: { sloTtftMs: 400 } });
-  const rest = runScenario(workload, { ...scenario, core: { sloTtftMs: 400 }, warmup: 150 });
+  const all = runScenario(workload, { ...scenario, config: { sloTtftMs: 400 } });
+  const rest = runScenario(workload, { ...scenario, config: { sloTtftMs: 400 }, warmup: 150 });
   expect([all.requests, rest.requests]).toEqual([200, 50]);
   expect(all.attainment).toBeGreaterThan(0);
   expect(all.attainment).toBeLessThan(1);
@@ -99,6 +99,6 @@ test('figures leave out the warm-up; shares and percentiles are those of the res
 test('routers that share nothing find less in the caches', () => {
   const workload = conversations(800, 7);
   const ratio = (routers: number) =>
-    runScenario(workload, { ...scenario, routers, core: { policy: 'least_tokens' } }).hitRatio;
+    runScenario(workload, { ...scenario, routers, config: { policy: 'least_tokens' } }).hitRatio;
   expect(ratio(8)).toBeLessThan(ratio(1));
 });
