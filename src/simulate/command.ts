@@ -5,7 +5,7 @@
 import { access, constants, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import cliProgress from 'cli-progress';
-import { blockTokens, readTrace, TraceFault } from '../replay/trace.ts';
+import { blockSizes, readTraceOf, TraceFault } from '../replay/trace.ts';
 import {
   type GivenSimulateOptions,
   parseSimulateOptions,
@@ -67,7 +67,8 @@ async function readWorkload(path: string, options: SimulateOptions): Promise<Wor
   const { limit, maxInputTokens } = options;
   const trace = basename(path).replace(/\.jsonl(\.gz)?$/, '');
   try {
-    return makeWorkload(await readTrace(path), { trace, blockTokens, limit, maxInputTokens });
+    const { rows, blockTokens } = await readTraceOf(path, blockSizes);
+    return makeWorkload(rows, { trace, blockTokens, limit, maxInputTokens });
   } catch (error) {
     if (!(error instanceof TraceFault) && !(error instanceof RangeError)) throw error;
     throw new SimulateFault([error.message], error);

@@ -89,6 +89,22 @@ test('core blocks agree exactly as far as the blocks of the trace', () => {
   expect(workload.distinctBlocks).toBe(2);
 });
 
+test("smaller blocks than the core's name the same prefixes", () => {
+  const rows = [
+    rowOf(0, 300, 1, [1, 2, 3, 4, 5]),
+    rowOf(1, 300, 1, [1, 2, 3, 9, 10]),
+    rowOf(2, 200, 1, [1, 2, 3, 4]),
+  ];
+  const selection = { trace: 'made', blockTokens: 64, limit: null, maxInputTokens: null };
+  const { chain, chainStart, limitHitTokens } = makeWorkload(rows, selection);
+  const [a, b, c] = [0, 1, 2].map((at) => [...chain.subarray(chainStart[at], chainStart[at + 1])]);
+  expect([a!.length, b!.length, c!.length]).toEqual([2, 2, 1]);
+  expect(b![0]).toBe(a![0]);
+  expect(b![1]).not.toBe(a![1]);
+  expect(c![0]).toBe(a![0]);
+  expect([...limitHitTokens]).toEqual([0, 192, 192]);
+});
+
 test('texts and large numbers are ids too', () => {
   const workload = workloadOf([
     { timestampMs: 0, inputTokens: 512, outputTokens: 1, blockIds: ['18446744073709551615'] },
