@@ -82,6 +82,27 @@ describe('the step engine', () => {
     expect([...run.ledger.cachedTokens]).toEqual([0, 4096 - 512]);
   });
 
+  test('what is evicted first is the tail of what was used longest ago', () => {
+    const rows = [
+      rowOf(0, 4096, 1, ids(8)),
+      rowOf(1, 2048, 1, ids(4, 50)),
+      rowOf(2, 4096, 1, ids(8)),
+    ];
+    // Ten blocks: eight are the first one's. The second takes the free ones and the last two of them.
+    const small = { ...model, cacheTokens: 10 * 512 };
+    const { run } = runOn(workloadOf(rows), small, [0, 5000, 10_000]);
+    expect([...run.ledger.cachedTokens]).toEqual([0, 0, 6 * 512]);
+  });
+
+  test('nobody is scheduled before the API server is done with the request', () => {
+    // Decode steps take 12 ms, so that one of them ends within the 15 of the second request.
+    const rows = [rowOf(0, 600, 200, [0, 1]), rowOf(1, 512, 1, [7])];
+    const { run } = runOn(workloadOf(rows), model, [0, 500]);
+    const prefillMs = 32;
+    expect(run.ledger.ttftMs[1]).toBeGreaterThan(15 + prefillMs);
+    expect(run.ledger.ttftMs[1]).toBeLessThan(15 + 12 + prefillMs + 3);
+  });
+
   test('a request that can never fit is refused', () => {
     const small = { ...model, cacheTokens: 4 * 512 };
     const rows = [rowOf(0, 2048, 1, ids(4)), rowOf(1, 2047, 1, ids(4))];

@@ -96,6 +96,16 @@ test('figures leave out the warm-up; shares and percentiles are those of the res
   expect(all.workMaxOverMean).toBeGreaterThanOrEqual(1);
 });
 
+test('attainment is the share within the objective, percentiles are of the nearest rank', () => {
+  const workload = conversations(200, 6);
+  const at = (sloTtftMs: number) =>
+    runScenario(workload, { ...scenario, config: { policy: 'round_robin', sloTtftMs } });
+  const { p50, p90 } = at(1).ttftMs;
+  expect(at(1).attainment).toBe(0);
+  expect([at(p50!).attainment, at(p90!).attainment]).toEqual([0.5, 0.9]);
+  expect(at(p90! - 1e-6).attainment).toBe(0.895);
+});
+
 test('routers that share nothing find less in the caches', () => {
   const workload = conversations(800, 7);
   const ratio = (routers: number) =>
