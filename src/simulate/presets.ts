@@ -82,6 +82,18 @@ export function workOf(
   return (promptTokens, cachedTokens) => (promptTokens - cachedTokens) * perTokenMs;
 }
 
+/** From arrival to first token on an idle engine. */
+export function idleTtftOf(
+  model: EngineModel,
+): (promptTokens: number, cachedTokens: number) => number {
+  if (model.kind === 'serial') {
+    return (promptTokens, cachedTokens) =>
+      ((promptTokens - cachedTokens) * model.prefillPerTokenUs) / 1000;
+  }
+  const time = new StepTime(model);
+  return (...tokens) => model.apiOverheadMs + time.ofPrefill(...tokens);
+}
+
 /**
  * Load 1.0, in requests a second: the rate at which the work that an infinite cache, shared by all,
  * leaves over just fills all instances (warm saturation).

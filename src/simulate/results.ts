@@ -111,6 +111,8 @@ export interface Cell {
   /** Turned away or refused, the warm-up included; each is a miss. */
   readonly lost: number;
   readonly attainment: number;
+  /** Share of those that an idle engine with an infinite cache would answer too late. */
+  readonly outOfReach: number;
   /** Nearest rank over all requests; `null`: so many were lost. */
   readonly ttftMs: {
     readonly p50: number | null;

@@ -10,6 +10,7 @@ import { CoreRouter, coreOptionsOf, type Outlet, type Placer } from './placer.ts
 import {
   type EngineModel,
   estimatePerTokenMs,
+  idleTtftOf,
   type PresetName,
   presets,
   saturationQps,
@@ -72,6 +73,7 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
     seed,
     lost: run.lost,
     ...run.ledger.summarize(warm, core.sloTtftMs, inputTokens, limitHitTokens),
+    outOfReach: outOfReach(workload, model, warm, core.sloTtftMs),
     imbalanceCv: run.ledger.imbalanceCv,
     workMaxOverMean: maxOverMean(run.engines.map((engine) => engine.busyMs)),
     migrations: 0,
@@ -190,4 +192,14 @@ function openEngine(workload: Workload, model: EngineModel, listener: EngineList
 function maxOverMean(values: readonly number[]): number {
   const sum = values.reduce((total, value) => total + value, 0);
   return sum === 0 ? 1 : (Math.max(...values) * values.length) / sum;
+}
+
+function outOfReach(workload: Workload, model: EngineModel, from: number, sloTtftMs: number) {
+  const idleTtft = idleTtftOf(model);
+  const { count, inputTokens, limitHitTokens } = workload;
+  let late = 0;
+  for (let row = from; row < count; row++) {
+    if (idleTtft(inputTokens[row]!, limitHitTokens[row]!) > sloTtftMs) late++;
+  }
+  return late / (count - from);
 }

@@ -1,12 +1,13 @@
 /**
  * A continuous-batching engine with the semantics of vLLM v1's scheduler: chunked prefill under one
  * token budget, a pool of KV blocks with prefix cache and LRU, preemption of the youngest when
- * memory runs out. One event is one step. Pure; belongs to one scenario.
+ * memory runs out. One event is one step, or a run of steps that only decode and change nothing
+ * else. Pure; belongs to one scenario.
  */
 import { BlockPool } from './block-pool.ts';
 import { type Engine, type EngineListener, Fifo } from './engine.ts';
 import type { StepModel } from './presets.ts';
-import { StepTime } from './step-time.ts';
+import { type StepShape, StepTime } from './step-time.ts';
 import type { Workload } from './workload.ts';
 
 /** A request that has been admitted, or was and is to be admitted again. */
@@ -50,6 +51,10 @@ export class StepEngine implements Engine {
   readonly #preempted: Sequence[] = [];
   #running: Sequence[] = [];
   #isStepping = false;
+  /** The steps under way: when they began, how many they are, what the first is made of. */
+  #beganMs = 0;
+  #runLength = 0;
+  #shape: StepShape = { tokens: 0, prefillTokens: 0, pairs: 0, decodes: 0, contextTokens: 0 };
 
   constructor(workload: Workload, model: StepModel, listener: EngineListener) {
     this.#workload = workload;
@@ -70,7 +75,8 @@ export class StepEngine implements Engine {
     }
     this.#readyMs[request] = nowMs + this.#model.apiOverheadMs;
     this.#waiting.push(request);
-    if (!this.#isStepping) this.nextMs = Math.min(this.nextMs, this.#readyMs[request]!);
+    if (this.#isStepping) this.#cutRun(this.#readyMs[request]!);
+    else this.nextMs = Math.min(this.nextMs, this.#readyMs[request]!);
   }
 
   advance(): void {
@@ -110,17 +116,41 @@ export class StepEngine implements Engine {
       budget -= this.#schedule(this.#running[at]!, budget);
     }
     if (this.preemptions === preemptionsBefore) budget = this.#admit(nowMs, budget);
-    const shape = this.#shapeOfStep();
-    if (shape.tokens === 0) {
+    this.#shape = this.#shapeOfStep();
+    if (this.#shape.tokens === 0) {
       const request = this.#waiting.length > 0 ? this.#waiting.first : -1;
       this.nextMs = request < 0 ? Number.POSITIVE_INFINITY : this.#readyMs[request]!;
       return;
     }
-    const stepMs = this.#time.ofStep(shape);
     this.#isStepping = true;
-    this.steps++;
-    this.busyMs += stepMs;
-    this.nextMs = nowMs + stepMs;
+    this.#beganMs = nowMs;
+    this.#runLength = this.#longestRun();
+    this.nextMs = nowMs + this.#time.ofRun(this.#shape, this.#runLength);
+  }
+
+  /** Steps until anything but decoding happens, as far as is known now. */
+  #longestRun(): number {
+    const isIdle = this.#waiting.length === 0 && this.#preempted.length === 0;
+    if (!isIdle || this.#shape.prefillTokens > 0) return 1;
+    let steps = Number.POSITIVE_INFINITY;
+    for (const { outputTokens, produced, places, computed } of this.#running) {
+      const room = places.length * this.#workload.blockTokens - computed;
+      steps = Math.min(steps, outputTokens - produced, room);
+    }
+    return steps;
+  }
+
+  /** A request will be ready in the middle of a run: it ends with the step that ends then. */
+  #cutRun(readyMs: number): void {
+    if (this.#runLength === 1 || this.nextMs <= readyMs) return;
+    const endOf = (steps: number) => this.#beganMs + this.#time.ofRun(this.#shape, steps);
+    let tooFew = 0;
+    while (this.#runLength - tooFew > 1) {
+      const middle = (tooFew + this.#runLength) >> 1;
+      if (endOf(middle) >= readyMs) this.#runLength = middle;
+      else tooFew = middle;
+    }
+    this.nextMs = endOf(this.#runLength);
   }
 
   /** Gives a running sequence its tokens of this step; those behind it make room if need be. */
@@ -219,7 +249,7 @@ export class StepEngine implements Engine {
     return tokens;
   }
 
-  #shapeOfStep() {
+  #shapeOfStep(): StepShape {
     let tokens = 0;
     let prefillTokens = 0;
     let pairs = 0;
@@ -240,13 +270,18 @@ export class StepEngine implements Engine {
   }
 
   #endStep(nowMs: number): void {
+    const steps = this.#runLength;
+    this.steps += steps;
+    this.busyMs += nowMs - this.#beganMs;
     let hasEnded = false;
     // What listeners submit meanwhile waits for the next step.
     for (const sequence of this.#running) {
       if (sequence.scheduled === 0) continue;
+      // In a run of several steps every sequence decodes.
+      if (steps > 1) sequence.scheduled = steps;
       this.#take(sequence);
       if (sequence.computed < sequence.promptTokens + sequence.produced) continue;
-      sequence.produced++;
+      sequence.produced += steps;
       const { request, cachedTokens, produced, outputTokens } = sequence;
       if (produced === 1) this.#listener.firstToken(request, cachedTokens, nowMs);
       if (produced < outputTokens) continue;

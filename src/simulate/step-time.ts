@@ -48,6 +48,26 @@ export class StepTime {
     return ms;
   }
 
+  /** So many steps in a row, of which each but the first reads one token more a sequence. */
+  ofRun(first: StepShape, steps: number): number {
+    const oneMs = this.ofStep(first);
+    if (steps === 1) return oneMs;
+    const moreTokens = (first.decodes * steps * (steps - 1)) / 2;
+    return steps * oneMs + this.#kvMsPerToken * moreTokens;
+  }
+
+  /** From its admission to its first token, alone on the engine. */
+  ofPrefill(promptTokens: number, cachedTokens: number): number {
+    let ms = 0;
+    for (let at = cachedTokens; at < promptTokens; ) {
+      const tokens = Math.min(promptTokens - at, this.#model.batchedTokensMax);
+      const pairs = tokens * (at + tokens / 2);
+      ms += this.ofStep({ tokens, prefillTokens: tokens, pairs, decodes: 0, contextTokens: 0 });
+      at += tokens;
+    }
+    return ms;
+  }
+
   /** One token's share of a full step, without attention. */
   get perTokenMs(): number {
     const { constants, batchedTokensMax } = this.#model;

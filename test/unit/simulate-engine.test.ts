@@ -46,24 +46,41 @@ describe('the step engine', () => {
   const constants = stepConstants['a100-7b'];
   const model = stepModel(constants);
 
+  const gemm = (tokens: number) => {
+    const from = constants.gemmMs.findLast(([at]) => at <= tokens)!;
+    const to = constants.gemmMs.find(([at]) => at >= tokens)!;
+    const share = to[0] === from[0] ? 0 : (tokens - from[0]) / (to[0] - from[0]);
+    return from[1] + share * (to[1] - from[1]);
+  };
+  const attention = (x: number, p: number) =>
+    0.1696 + 0.001076 * x + 2.1385e-6 * (x * p + (x * x) / 2);
+  const reading = (context: number) => 0.6241 + (57_344 * context) / 1.542e9;
+  const prefill = (x: number, p: number) => 1 + gemm(x) + 0.772 + attention(x, p);
+  const decode = (context: number) => 1 + gemm(1) + 0.772 + reading(context);
+
   test('one request takes the steps of the closed form', () => {
-    const gemm = (tokens: number) => {
-      const [from, to] = [
-        constants.gemmMs.findLast(([at]) => at <= tokens)!,
-        constants.gemmMs.find(([at]) => at >= tokens)!,
-      ];
-      const share = to[0] === from[0] ? 0 : (tokens - from[0]) / (to[0] - from[0]);
-      return from[1] + share * (to[1] - from[1]);
-    };
-    const prefill = (x: number, p: number) =>
-      1 + gemm(x) + 0.772 + 0.1696 + 0.001076 * x + 2.1385e-6 * (x * p + (x * x) / 2);
-    const decode = (context: number) => 1 + gemm(1) + 0.772 + 0.6241 + (57_344 * context) / 1.542e9;
-    const { run, engine, ended } = runOn(workloadOf([rowOf(0, 5000, 3, ids(10))]), model, [100]);
+    const { run, engine, ended } = runOn(workloadOf([rowOf(0, 5000, 300, ids(10))]), model, [100]);
     const ttftMs = 15 + prefill(2048, 0) + prefill(2048, 2048) + prefill(904, 4096);
     expect(run.ledger.ttftMs[0]).toBeCloseTo(ttftMs, 6);
-    expect(engine.busyMs).toBeCloseTo(ttftMs - 15 + decode(5001) + decode(5002), 6);
+    const decodes = ids(299, 5001).reduce((sum, context) => sum + decode(context), 0);
+    expect(engine.busyMs).toBeCloseTo(ttftMs - 15 + decodes, 6);
+    expect((engine as StepEngine).steps).toBe(3 + 299);
     expect(ended).toEqual([0]);
   });
+
+  test.each([100, 437.5, 500, 511, 900])(
+    'what arrives at %f ms joins at the first end of a step after its 15 ms',
+    (arrivalMs) => {
+      const rows = [rowOf(0, 600, 200, [0, 1]), rowOf(1, 512, 1, [7])];
+      const { run, engine } = runOn(workloadOf(rows), model, [0, arrivalMs]);
+      let nowMs = 15 + prefill(600, 0);
+      let context = 601;
+      while (nowMs < arrivalMs + 15) nowMs += decode(context++);
+      nowMs += 1 + gemm(513) + 0.772 + attention(512, 0) + reading(context);
+      expect(arrivalMs + run.ledger.ttftMs[1]!).toBeCloseTo(nowMs, 6);
+      expect((engine as StepEngine).steps).toBe(200);
+    },
+  );
 
   test('a prefill and running decodes share the steps', () => {
     // The second arrives while the first decodes: its prefill leaves a token a step to the other.
@@ -92,15 +109,6 @@ describe('the step engine', () => {
     const small = { ...model, cacheTokens: 10 * 512 };
     const { run } = runOn(workloadOf(rows), small, [0, 5000, 10_000]);
     expect([...run.ledger.cachedTokens]).toEqual([0, 0, 6 * 512]);
-  });
-
-  test('nobody is scheduled before the API server is done with the request', () => {
-    // Decode steps take 12 ms, so that one of them ends within the 15 of the second request.
-    const rows = [rowOf(0, 600, 200, [0, 1]), rowOf(1, 512, 1, [7])];
-    const { run } = runOn(workloadOf(rows), model, [0, 500]);
-    const prefillMs = 32;
-    expect(run.ledger.ttftMs[1]).toBeGreaterThan(15 + prefillMs);
-    expect(run.ledger.ttftMs[1]).toBeLessThan(15 + 12 + prefillMs + 3);
   });
 
   test('a request that can never fit is refused', () => {

@@ -106,6 +106,21 @@ test('attainment is the share within the objective, percentiles are of the neare
   expect(at(p90! - 1e-6).attainment).toBe(0.895);
 });
 
+test.each(['paper-7b', 'h100-7b'] as const)(
+  '%s: what is out of reach is late at any rate',
+  (preset) => {
+    const workload = conversations(300, 6);
+    const at = (sloTtftMs: number) =>
+      runScenario(workload, { ...scenario, preset, config: { sloTtftMs }, rate: { load: 0.001 } });
+    expect(at(60_000).outOfReach).toBe(0);
+    const { p50 } = at(60_000).ttftMs;
+    const tight = at(p50!);
+    expect(tight.outOfReach).toBeGreaterThan(0);
+    expect(tight.attainment).toBeLessThanOrEqual(1 - tight.outOfReach);
+    expect(tight.attainment).toBeGreaterThan(1 - tight.outOfReach - 0.35);
+  },
+);
+
 test('routers that share nothing find less in the caches', () => {
   const workload = conversations(800, 7);
   const ratio = (routers: number) =>
