@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { stepConstants } from '../../src/simulate/engine-constants.ts';
 import { type EngineModel, presets, stepModel } from '../../src/simulate/presets.ts';
 import { Run } from '../../src/simulate/scenario.ts';
-import type { StepEngine } from '../../src/simulate/step-engine.ts';
+import { StepEngine } from '../../src/simulate/step-engine.ts';
 import type { Workload } from '../../src/simulate/workload.ts';
 import { Random } from '../support/random.ts';
 import { placeBy, rowOf, workloadOf } from '../support/simulate.ts';
@@ -109,6 +109,22 @@ describe('the step engine', () => {
     const small = { ...model, cacheTokens: 10 * 512 };
     const { run } = runOn(workloadOf(rows), small, [0, 5000, 10_000]);
     expect([...run.ledger.cachedTokens]).toEqual([0, 0, 6 * 512]);
+  });
+
+  test('a request takes a block whenever its output has filled one', () => {
+    const none = {
+      firstToken: () => undefined,
+      finished: () => undefined,
+      refused: () => undefined,
+    };
+    const engine = new StepEngine(workloadOf([rowOf(0, 600, 2000, [0, 1])]), model, none);
+    engine.submit(0, 0);
+    const held: number[] = [];
+    while (engine.nextMs < Number.POSITIVE_INFINITY) {
+      engine.advance();
+      if (engine.heldBlocks !== held.at(-1)) held.push(engine.heldBlocks);
+    }
+    expect(held).toEqual([2, 3, 4, 5, 6, 0]);
   });
 
   test('a request that can never fit is refused', () => {

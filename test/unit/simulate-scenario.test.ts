@@ -110,14 +110,13 @@ test.each(['paper-7b', 'h100-7b'] as const)(
   '%s: what is out of reach is late at any rate',
   (preset) => {
     const workload = conversations(300, 6);
-    const at = (sloTtftMs: number) =>
-      runScenario(workload, { ...scenario, preset, config: { sloTtftMs }, rate: { load: 0.001 } });
+    // One engine that never has to wait nor to evict is as good as it gets.
+    const idle = { ...scenario, preset, instances: 1, rate: { load: 1e-6 } };
+    const at = (sloTtftMs: number) => runScenario(workload, { ...idle, config: { sloTtftMs } });
     expect(at(60_000).outOfReach).toBe(0);
-    const { p50 } = at(60_000).ttftMs;
-    const tight = at(p50!);
-    expect(tight.outOfReach).toBeGreaterThan(0);
-    expect(tight.attainment).toBeLessThanOrEqual(1 - tight.outOfReach);
-    expect(tight.attainment).toBeGreaterThan(1 - tight.outOfReach - 0.35);
+    const tight = at(at(60_000).ttftMs.p50! + 0.001);
+    expect(tight.outOfReach).toBeGreaterThan(0.1);
+    expect(tight.attainment).toBeCloseTo(1 - tight.outOfReach, 9);
   },
 );
 
