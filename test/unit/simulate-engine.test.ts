@@ -105,7 +105,7 @@ describe('the step engine', () => {
       rowOf(1, 2048, 1, ids(4, 50)),
       rowOf(2, 4096, 1, ids(8)),
     ];
-    // Ten blocks: eight are the first one's. The second takes the free ones and the last two of them.
+    // Ten blocks, eight of them the first one's: the second takes the other two and its last two.
     const small = { ...model, cacheTokens: 10 * 512 };
     const { run } = runOn(workloadOf(rows), small, [0, 5000, 10_000]);
     expect([...run.ledger.cachedTokens]).toEqual([0, 0, 6 * 512]);
