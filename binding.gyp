@@ -6,6 +6,7 @@
       "sources": [
         "native/addon.cc",
         "native/addon_core.cc",
+        "native/addon_explain.cc",
         "native/addon_upstream.cc",
         "native/core/bare_scan.cc",
         "native/core/canonical_json.cc",
@@ -15,6 +16,9 @@
         "native/core/policy.cc",
         "native/core/prefix_index.cc",
         "native/core/prompt.cc",
+        "native/core/queue_claims.cc",
+        "native/core/queues.cc",
+        "native/core/reservation.cc",
         "native/core/rings.cc",
         "native/core/simdjson.cc",
         "native/core/usage.cc",

@@ -29,6 +29,7 @@ Capacities capacitiesOf(const Napi::Object& from) {
   capacities.ringPointsMax = number("ringPointsMax");
   capacities.indexBlocks = number("indexBlocks");
   capacities.hotnessRequestsMax = number("hotnessRequestsMax");
+  capacities.waitingMax = number("waitingMax");
   return capacities;
 }
 
@@ -74,6 +75,13 @@ Napi::Value layoutOfState(const Napi::CallbackInfo& info) {
   set("promptTokensTotal", offsetof(InstanceSlot, promptTokensTotal));
   set("cachedTokensTotal", offsetof(InstanceSlot, cachedTokensTotal));
   set("failuresTotal", offsetof(InstanceSlot, failuresTotal));
+  set("coldClaimsTotal", offsetof(InstanceSlot, coldClaimsTotal));
+  set("migrationsTotal", offsetof(InstanceSlot, migrationsTotal));
+  set("standing", offsetof(InstanceSlot, standing));
+  set("scrapedWaiting", offsetof(InstanceSlot, scrapedWaiting));
+  set("scrapedRunning", offsetof(InstanceSlot, scrapedRunning));
+  set("scrapedKvUse", offsetof(InstanceSlot, scrapedKvUse));
+  set("scrapedAtMs", offsetof(InstanceSlot, scrapedAtMs));
   return result;
 }
 

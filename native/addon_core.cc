@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "addon_explain.h"
 #include "addon_values.h"
 #include "core/core.h"
 
@@ -30,11 +31,18 @@ enum Result : size_t {
   kOtherTtftEstimateMs,
   kPromptBytes,
   kBlocks,
+  kIsWaiting,
+  kQueuedMs,
+  kHasClaims,
+  kNextLookMs,
   kResultCount,
 };
 
 /// A Core with what it borrows from JavaScript; lives as long as its JavaScript object.
 struct CoreHandle {
+  ~CoreHandle() { stopWaking(this); }
+  static void stopWaking(void* data) noexcept;
+
   FleetState state;
   std::unique_ptr<Core> core;
   std::unique_ptr<Rings> rings;
@@ -42,10 +50,22 @@ struct CoreHandle {
   Napi::Reference<Napi::TypedArray> memory;
   Napi::Reference<Napi::TypedArray> resultArray;
   double* result = nullptr;
-  std::vector<char> padded;     // copy of a body without slack behind it
-  const char* faultParam = "";  // of the last placing: a literal
+  napi_env env = nullptr;
+  Napi::ThreadSafeFunction wake;  // empty: nobody waits for it
+  std::vector<char> padded;       // copy of a body without slack behind it
+  const char* faultParam = "";    // of the last placing: a literal
   uint32_t thread = 0;
 };
+
+// Others may call it as long as it lives: they are told before it goes.
+void CoreHandle::stopWaking(void* data) noexcept {
+  auto& handle = *static_cast<CoreHandle*>(data);
+  if (!handle.wake) return;
+  handle.core->setWake(nullptr, nullptr);
+  handle.wake.Release();
+  handle.wake = Napi::ThreadSafeFunction();
+  napi_remove_env_cleanup_hook(handle.env, stopWaking, data);
+}
 
 template <size_t Count>
 CoreHandle& argumentsOf(napi_env env, napi_callback_info info,
@@ -79,12 +99,21 @@ void writeResult(const CoreHandle& handle, const Placement& placement) noexcept 
   out[kOtherTtftEstimateMs] = decision.other.ttftEstimateMs;
   out[kPromptBytes] = static_cast<double>(placement.promptBytes);
   out[kBlocks] = placement.blocks;
+  out[kIsWaiting] = placement.isWaiting ? 1 : 0;
+  out[kQueuedMs] = placement.queuedMs;
+}
+
+// What the thread must do next; written by every call that may change it.
+void writeSignals(const CoreHandle& handle) noexcept {
+  handle.result[kHasClaims] = handle.core->hasClaims() ? 1 : 0;
+  handle.result[kNextLookMs] = handle.core->nextLookMs();
 }
 
 napi_value finishPlacing(napi_env env, CoreHandle& handle, PlaceStatus status,
                          const Placement& placement) noexcept {
   if (status == PlaceStatus::placed) writeResult(handle, placement);
   handle.faultParam = placement.faultParam;
+  writeSignals(handle);
   return numberTo(env, static_cast<double>(status));
 }
 
@@ -98,6 +127,23 @@ napi_value place(napi_env env, napi_callback_info info) {
   const PlaceStatus status = handle.core->place(body.data, body.length, body.capacity, kind,
                                                 numberOf(env, arguments[2]), &placement);
   return finishPlacing(env, handle, status, placement);
+}
+
+// explain(body: Uint8Array, kind: number, nowMs: number): see addon_explain.h
+napi_value explain(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const Bytes body = paddedBody(&handle.padded, bytesOf(env, arguments[0]));
+  const auto kind = static_cast<PromptKind>(numberOf(env, arguments[1]));
+  return explainTo(env, *handle.core, body, kind, numberOf(env, arguments[2]));
+}
+
+// lastPrompt(): see addon_explain.h
+napi_value lastPrompt(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  return lastPromptTo(env, *static_cast<CoreHandle*>(data)->core);
 }
 
 // placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number):
@@ -140,32 +186,59 @@ napi_value retry(napi_env env, napi_callback_info info) {
   const auto ticket = static_cast<uint64_t>(numberOf(env, arguments[0]));
   const bool isPlaced = handle.core->retry(ticket, numberOf(env, arguments[1]), &placement);
   if (isPlaced) writeResult(handle, placement);
+  writeSignals(handle);
   napi_value value;
   napi_get_boolean(env, isPlaced, &value);
   return value;
 }
 
-napi_value suspect(napi_env env, napi_callback_info info) {
+// suspect, firstToken, answered, end(ticket: number, nowMs: number)
+template <void (Core::*Method)(uint64_t, double) noexcept>
+napi_value onTicket(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   CoreHandle& handle = argumentsOf(env, info, arguments);
-  handle.core->suspect(static_cast<uint64_t>(numberOf(env, arguments[0])),
-                       numberOf(env, arguments[1]));
+  (handle.core.get()->*Method)(static_cast<uint64_t>(numberOf(env, arguments[0])),
+                               numberOf(env, arguments[1]));
+  writeSignals(handle);
   return nullptr;
 }
 
-template <void (Core::*Method)(uint64_t) noexcept>
-napi_value onTicket(napi_env env, napi_callback_info info) {
+// look, fleetChanged(nowMs: number)
+template <void (Core::*Method)(double) noexcept>
+napi_value onTime(napi_env env, napi_callback_info info) {
   napi_value arguments[1];
   CoreHandle& handle = argumentsOf(env, info, arguments);
-  (handle.core.get()->*Method)(static_cast<uint64_t>(numberOf(env, arguments[0])));
+  (handle.core.get()->*Method)(numberOf(env, arguments[0]));
+  writeSignals(handle);
   return nullptr;
 }
 
-napi_value endDuePrefills(napi_env env, napi_callback_info info) {
-  napi_value arguments[1];
-  CoreHandle& handle = argumentsOf(env, info, arguments);
-  handle.core->endDuePrefills(numberOf(env, arguments[0]));
-  return nullptr;
+// nextClaim(): Waited
+napi_value nextClaim(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  CoreHandle& handle = *static_cast<CoreHandle*>(data);
+  Placement placement;
+  const Waited waited = handle.core->nextClaim(&placement);
+  if (waited != Waited::none) writeResult(handle, placement);
+  writeSignals(handle);
+  return numberTo(env, static_cast<double>(waited));
+}
+
+// onWake(callback: () => void): called when another thread has placed a request of this one.
+Napi::Value onWake(const Napi::CallbackInfo& info) {
+  auto& handle = *static_cast<CoreHandle*>(info.Data());
+  handle.wake = Napi::ThreadSafeFunction::New(info.Env(), info[0].As<Napi::Function>(),
+                                              "dualmap claims", 0, 1);
+  // It keeps no loop alive, and none of its calls is lost: what is claimed stays in the mail.
+  handle.wake.Unref(info.Env());
+  handle.core->setWake(
+      [](void* data) { static_cast<Napi::ThreadSafeFunction*>(data)->NonBlockingCall(); },
+      &handle.wake);
+  handle.env = info.Env();
+  napi_add_env_cleanup_hook(handle.env, CoreHandle::stopWaking, &handle);
+  return info.Env().Undefined();
 }
 
 napi_value ticketsInUse(napi_env env, napi_callback_info info) {
@@ -270,8 +343,15 @@ CoreOptions optionsOf(const Napi::Object& from) {
   options.placing.sloTtftMs = number("sloTtftMs");
   options.placing.sloFraction = number("sloFraction");
   options.placing.tokensPerByte = number("tokensPerByte");
-  options.suspectBackoffMs = number("suspectBackoffMs");
-  options.suspectBackoffMaxMs = number("suspectBackoffMaxMs");
+  options.suspicion.backoffMs = number("suspectBackoffMs");
+  options.suspicion.backoffMaxMs = number("suspectBackoffMaxMs");
+  QueueOptions& queue = options.queue;
+  queue.isOn = number("queues") != 0;
+  queue.bindsLate = number("bindsLate") != 0;
+  queue.order = static_cast<QueueOrder>(number("queueOrder"));
+  queue.latePolicy = static_cast<LatePolicy>(number("latePolicy"));
+  queue.prefillWindowTokens = static_cast<uint64_t>(number("prefillWindowTokens"));
+  queue.warmthPatience = number("warmthPatience");
   return options;
 }
 
@@ -304,13 +384,18 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("place", place);
   add("placeChain", placeChain);
   add("placeBare", placeBare);
+  add("explain", explain);
+  add("lastPrompt", lastPrompt);
   add("faultParam", faultParam);
   add("retry", retry);
-  add("suspect", suspect);
+  add("suspect", onTicket<&Core::suspect>);
   add("firstToken", onTicket<&Core::firstToken>);
   add("answered", onTicket<&Core::answered>);
   add("end", onTicket<&Core::end>);
-  add("endDuePrefills", endDuePrefills);
+  add("nextClaim", nextClaim);
+  add("look", onTime<&Core::look>);
+  add("fleetChanged", onTime<&Core::fleetChanged>);
+  object.Set("onWake", Napi::Function::New(env, onWake, "onWake", handle));
   add("ticketsInUse", ticketsInUse);
   add("buildRings", buildRings);
   add("pairOf", pairOf);

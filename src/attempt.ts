@@ -9,6 +9,7 @@ import type { DenseSet, DenseSetMember } from './dense-set.ts';
 import type { UpstreamRequest } from './dispatch/upstream.ts';
 import type { Exchange } from './listen/exchange.ts';
 import { headerOf } from './listen/headers.ts';
+import type { JournalEntry } from './observe/journal.ts';
 import type { ThreadStats } from './observe/thread-stats.ts';
 import type { PlacedRoute } from './placing.ts';
 import type { Relay, RelayHooks, RelayOutcome } from './stream/relay.ts';
@@ -26,6 +27,8 @@ export interface Flight {
   readonly request: UpstreamRequest & { origin: string };
   /** An attempt that failed may still read the request body. */
   isBodyHeld: boolean;
+  /** `null`: it is not written down. */
+  readonly entry: JournalEntry | null;
 }
 
 /** What an attempt tells. */
@@ -33,7 +36,7 @@ export interface AttemptParts {
   readonly core: Core;
   readonly clock: Clock;
   readonly stats: ThreadStats;
-  readonly waiting: DenseSet<Attempt>;
+  readonly prefilling: DenseSet<Attempt>;
 }
 
 /** The instance's status was a passing one: another instance may do better. */
@@ -88,21 +91,24 @@ export class Attempt implements RelayHooks, DenseSetMember {
   answerHeaders(status: number, headers: HeaderList): HeaderList {
     this.#isAnswered = true;
     this.#parts.stats.countStatus(status);
+    if (this.#flight.entry !== null) this.#flight.entry.status = status;
     if (headerOf(headers, 'x-request-id') === undefined) return headers;
     const isKept = (at: number) => headers[at - (at % 2)] !== 'x-request-id';
     return headers.filter((_text, at) => isKept(at));
   }
 
   onFirstToken(isStreamed: boolean): void {
-    const { core, clock, stats, waiting } = this.#parts;
-    waiting.delete(this);
+    const { core, clock, stats, prefilling } = this.#parts;
+    prefilling.delete(this);
     this.#hasFirstToken = true;
     this.#releaseBody();
     if (this.#isRefusal) return;
-    core.firstToken(this.#flight.ticket);
-    if (!isStreamed) return;
     const nowMs = clock.nowMs();
-    stats.observe('ttft', (nowMs - this.#flight.readMs) / 1000);
+    core.firstToken(this.#flight.ticket, nowMs);
+    if (!isStreamed) return;
+    const ttftMs = nowMs - this.#flight.readMs;
+    stats.observe('ttft', ttftMs / 1000);
+    if (this.#flight.entry !== null) this.#flight.entry.ttftMs = ttftMs;
     stats.observe('estimateError', Math.abs(nowMs - this.#sentMs - this.#ttftEstimateMs) / 1000);
   }
 
@@ -112,10 +118,10 @@ export class Attempt implements RelayHooks, DenseSetMember {
    * would clear itself each time.
    */
   ended(outcome: RelayOutcome): void {
-    const { core, waiting } = this.#parts;
-    waiting.delete(this);
+    const { core, clock, prefilling } = this.#parts;
+    prefilling.delete(this);
     if (this.#isAnswered && !this.#hasFirstToken && !this.#isRefusal) {
-      core.answered(this.#flight.ticket);
+      core.answered(this.#flight.ticket, clock.nowMs());
     }
     if (outcome.kind !== 'failedBeforeFirstToken') this.#releaseBody();
     else if (!this.relay.isBodyFree) this.#flight.isBodyHeld = true;

@@ -77,6 +77,16 @@ export const requestFaults = {
     type: 'rate_limit_error',
     meaning: 'more requests in flight than --max-concurrent-requests',
   },
+  queue_full: {
+    status: 429,
+    type: 'rate_limit_error',
+    meaning: 'as many requests wait for an instance as --queue-size lets',
+  },
+  shed: {
+    status: 429,
+    type: 'rate_limit_error',
+    meaning: 'its first token cannot come within the objective any more (--late-policy shed)',
+  },
   upstream_failed: {
     status: 502,
     type: 'server_error',
@@ -91,6 +101,11 @@ export const requestFaults = {
     status: 503,
     type: 'server_error',
     meaning: 'this router is shutting down',
+  },
+  queue_timeout: {
+    status: 504,
+    type: 'server_error',
+    meaning: 'no instance had room within --queue-timeout-secs',
   },
   first_token_timeout: {
     status: 504,

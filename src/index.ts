@@ -4,17 +4,20 @@
 export { type Clock, systemClock } from './clock.ts';
 export type { Config, InstanceConfig } from './config/config.ts';
 export { type LoadedConfig, loadConfig } from './config/load.ts';
+export {
+  type CoreOptions,
+  type PolicyName,
+  policyNames,
+  type QueueOptions,
+  type Reason,
+} from './core/core-options.ts';
 export { FleetState, type InstanceState } from './core/fleet-state.ts';
 export {
   type Capacities,
   Core,
-  type CoreOptions,
   createStateMemory,
   type PlaceFault,
-  type PlacementView,
-  type PolicyName,
-  policyNames,
-  type Reason,
   type RingMember,
 } from './core/native.ts';
+export type { PlacementView } from './core/placement-view.ts';
 export { type RunningRouter, startRouter } from './serve.ts';

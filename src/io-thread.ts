@@ -15,6 +15,7 @@ import { upstreamDefaults } from './dispatch/upstream.ts';
 import { chooseFrontEnd } from './listen/choose.ts';
 import { listenHttp } from './listen/http.ts';
 import { endOnUncaughtError } from './observe/crash.ts';
+import { Journal } from './observe/journal.ts';
 import { createLog } from './observe/log.ts';
 import { ThreadStats } from './observe/thread-stats.ts';
 import { Router, type RouterOptions } from './router.ts';
@@ -40,11 +41,18 @@ async function run(): Promise<void> {
   const plain = createNativeUpstream(addon, limits);
   const secure = createUndiciUpstream(limits);
   const metrics = new MetricsRequests();
+  const stats = new ThreadStats(state, data.thread);
+  const journal =
+    config.journalFile === null
+      ? null
+      : new Journal(stats, (batch) => send({ type: 'journal', batch }));
   const router = new Router(routerOptions(config), {
     core: new Core(data.memory, data.thread, coreOptions(config)),
+    state,
     clock: systemClock,
-    stats: new ThreadStats(state, data.thread),
+    stats,
     log,
+    journal,
     isServing: (slot) => state.state(slot) === 'serving',
     upstreamFor: (url) => (url.startsWith('https:') ? secure : plain),
     metrics: () => metrics.ask(),
@@ -62,12 +70,17 @@ async function run(): Promise<void> {
     },
     router.serve,
   );
-  const sweeper = setInterval(() => router.sweep(), sweepIntervalMs);
+  const sweeper = setInterval(() => {
+    router.sweep();
+    journal?.flush();
+  }, sweepIntervalMs);
   let closed: Promise<void> | null = null;
   const close = async () => {
     clearInterval(sweeper);
+    router.close();
     await listener.close();
     await Promise.all([plain.close(), secure.close()]);
+    journal?.flush();
     port.close();
   };
   const closeOnce = () => {
@@ -77,7 +90,9 @@ async function run(): Promise<void> {
   port.on('message', (message: ToIoThread) => {
     if (message.type === 'fleet') router.setFleet(message.fleet.urls, message.fleet.modelsJson);
     else if (message.type === 'instanceLost') router.instanceLost(message.slot);
+    else if (message.type === 'fleetChanged') router.fleetChanged();
     else if (message.type === 'metrics') metrics.answer(message.id, message.text);
+    else if (message.type === 'journalSettled') journal?.settled(message.receipt);
     else if (message.type === 'close') void closeOnce();
     else {
       listener.stop();
@@ -88,12 +103,14 @@ async function run(): Promise<void> {
 }
 
 function routerOptions(from: Config): RouterOptions {
-  const { apiKey, bodyBytesMax, requestsInFlightMax, firstTokenTimeoutMs, explain } = from;
+  const { apiKey, bodyBytesMax, requestsInFlightMax, queueTimeoutMs, explain } = from;
+  const { firstTokenTimeoutMs } = from;
   const share = requestsInFlightMax === null ? null : requestsInFlightMax / from.ioThreads;
   return {
     apiKey,
     bodyBytesMax,
     requestsInFlightMax: share === null ? null : Math.ceil(share),
+    queueTimeoutMs,
     firstTokenTimeoutMs,
     explain,
   };

@@ -6,6 +6,7 @@ import type { PlaceFault } from './core/native.ts';
 import { RequestFault } from './errors.ts';
 import type { Exchange } from './listen/exchange.ts';
 import type { Route } from './listen/openai.ts';
+import type { Ended } from './terms.ts';
 
 /** The routes whose requests go to an instance. */
 export type PlacedRoute = Extract<Route, 'chat' | 'completion' | 'embedding' | 'pass'>;
@@ -30,8 +31,40 @@ export function placeFault(code: PlaceFault, param: string, body: Uint8Array): R
       const model = JSON.stringify(modelOf(body));
       return new RequestFault(code, `no instance serves the model ${model}`, { param: 'model' });
     }
+    case 'queue_full':
+      return new RequestFault(code, 'too many requests wait for an instance (--queue-size)', {
+        retryAfterSeconds: 1,
+      });
     case 'no_instance':
       return new RequestFault(code, 'no instance serves at the moment', { retryAfterSeconds: 1 });
+  }
+}
+
+/** What a client is told of a request that ended without an answer; `null` if it had one. */
+export function endFault(ended: Ended): RequestFault | null {
+  const later = { retryAfterSeconds: 1 };
+  switch (ended) {
+    case 'failedBeforeFirstToken':
+      return new RequestFault('upstream_failed', 'every serving instance was tried and failed');
+    case 'deadline':
+      return new RequestFault(
+        'first_token_timeout',
+        'no first token within --request-timeout-secs',
+      );
+    case 'queueTimeout':
+      return new RequestFault(
+        'queue_timeout',
+        'no instance had room within --queue-timeout-secs',
+        later,
+      );
+    case 'shed':
+      return new RequestFault(
+        'shed',
+        'the first token cannot come within the objective any more (--late-policy shed)',
+        later,
+      );
+    default:
+      return null;
   }
 }
 

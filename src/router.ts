@@ -1,7 +1,7 @@
 /**
  * One request, top to bottom:
  *
- *   listen -> parse -> key -> candidates -> choose -> dispatch -> stream -> observe
+ *   listen -> parse -> key -> candidates -> choose -> queue -> dispatch -> stream -> observe
  *
  * A `Router` lives on one I/O thread and serves the exchanges of that thread's listener. What a
  * request reserves is given back in `#servePlaced`, in one place, whatever the ending.
@@ -9,25 +9,32 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Attempt, type AttemptParts, type Flight, isHeldAgainst } from './attempt.ts';
 import type { Clock } from './clock.ts';
-import type { Core, PlacementView } from './core/native.ts';
+import type { FleetState } from './core/fleet-state.ts';
+import type { Core } from './core/native.ts';
+import type { PlacementView } from './core/placement-view.ts';
 import { DenseSet } from './dense-set.ts';
 import type { Upstream } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
+import { explain, explainedRoute } from './explain.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { answerFault, matchRoute, type Route } from './listen/openai.ts';
+import { type Journal, JournalEntry } from './observe/journal.ts';
 import type { Log } from './observe/log.ts';
 import { metricsType } from './observe/metrics-port.ts';
 import type { ThreadStats } from './observe/thread-stats.ts';
-import { isJson, isPlaced, modelOf, type PlacedRoute, placeFault } from './placing.ts';
+import { endFault, isJson, isPlaced, modelOf, type PlacedRoute, placeFault } from './placing.ts';
 import { type RelayOutcome, relayAnswer } from './stream/relay.ts';
-import type { Ending, HeaderList } from './terms.ts';
+import type { Ended, HeaderList, WaitEnd } from './terms.ts';
+import { Waiting } from './waiting.ts';
 
 export interface RouterOptions {
   readonly apiKey: string | null;
   readonly bodyBytesMax: number;
   /** Requests in flight on this thread above which new ones are answered 429. */
   readonly requestsInFlightMax: number | null;
+  /** How long a request may wait for an instance with room. */
+  readonly queueTimeoutMs: number;
   /** From the last request byte to the first token. */
   readonly firstTokenTimeoutMs: number;
   /** Adds `x-dualmap-*` fields to answers. */
@@ -37,9 +44,12 @@ export interface RouterOptions {
 /** What this thread knows of the world around it. */
 export interface RouterParts {
   readonly core: Core;
+  readonly state: FleetState;
   readonly clock: Clock;
   readonly stats: ThreadStats;
   readonly log: Log;
+  /** `null`: off. */
+  readonly journal: Journal | null;
   /** Whether requests may be sent to the instance of this slot. */
   isServing(slot: number): boolean;
   /** The upstream client for an instance's URL. */
@@ -53,7 +63,8 @@ export class Router {
   readonly #parts: RouterParts;
   readonly #apiKey: Buffer | null;
   readonly #logsRequests: boolean;
-  readonly #waiting = new DenseSet<Attempt>();
+  readonly #prefilling = new DenseSet<Attempt>();
+  readonly #waiting: Waiting;
   readonly #attemptParts: AttemptParts;
   #urls: readonly string[] = [];
   #modelsJson = '{"object":"list","data":[]}';
@@ -64,7 +75,8 @@ export class Router {
   constructor(options: RouterOptions, parts: RouterParts) {
     this.#options = options;
     this.#parts = parts;
-    this.#attemptParts = { ...parts, waiting: this.#waiting };
+    this.#attemptParts = { ...parts, prefilling: this.#prefilling };
+    this.#waiting = new Waiting(parts.core, parts.clock, options.queueTimeoutMs);
     this.#logsRequests = parts.log.isLevelEnabled('debug');
     this.#apiKey = options.apiKey === null ? null : Buffer.from(`Bearer ${options.apiKey}`);
   }
@@ -78,6 +90,7 @@ export class Router {
       const route = matchRoute(exchange.method, exchange.path);
       if (route instanceof RequestFault) throw route;
       if (isPlaced(route)) await this.#servePlaced(exchange, route, requestId);
+      else if (route === 'explain') await this.#explain(exchange, requestId);
       else await this.#answerLocally(exchange, route, requestId);
     } catch (error) {
       if (error instanceof RequestFault) this.#refuse(exchange, error, requestId);
@@ -90,7 +103,7 @@ export class Router {
 
   /** From read to ended: the flow of a request that goes to an instance. */
   async #servePlaced(exchange: Exchange, route: PlacedRoute, requestId: string): Promise<void> {
-    const { core, clock, stats, log } = this.#parts;
+    const { core, clock, stats, log, journal } = this.#parts;
     this.#admit(exchange);
     const body = await exchange.readBody(this.#options.bodyBytesMax);
     const readMs = clock.nowMs();
@@ -100,7 +113,9 @@ export class Router {
       route === 'pass'
         ? core.placeBare(isJson(exchange) ? modelOf(body) : '', readMs)
         : core.place(body, route, readMs);
+    if (fault === 'queue_full') stats.countEnding('shed');
     if (fault !== null) throw placeFault(fault, core.faultParam, body);
+    const isWrittenDown = journal !== null && route !== 'pass';
     const flight: Flight = {
       exchange,
       route,
@@ -108,6 +123,7 @@ export class Router {
       ticket: core.placement.ticket,
       readMs,
       isBodyHeld: false,
+      entry: isWrittenDown ? new JournalEntry(requestId, route, readMs, core.lastPrompt()) : null,
       request: {
         origin: '',
         method: exchange.method,
@@ -116,41 +132,51 @@ export class Router {
         body: body.byteLength === 0 ? null : body,
       },
     };
-    let ending: Ending = 'failedBeforeFirstToken';
+    let ended: Ended = 'failedBeforeFirstToken';
     try {
-      ending = await this.#dispatch(flight);
+      ended = await this.#dispatch(flight);
     } finally {
-      core.end(flight.ticket);
+      const ending = ended === 'queueTimeout' ? 'deadline' : ended;
+      core.end(flight.ticket, clock.nowMs());
       stats.countEnding(ending);
-      const durationMs = clock.nowMs() - readMs;
+      const nowMs = clock.nowMs();
+      if (flight.entry !== null) journal?.write(flight.entry.line(ending, nowMs, Date.now()));
+      const durationMs = nowMs - readMs;
       stats.observe('duration', durationMs / 1000);
       if (this.#logsRequests) log.debug({ requestId, route, ending, durationMs }, 'request ended');
     }
-    if (ending === 'failedBeforeFirstToken') {
-      throw new RequestFault('upstream_failed', 'every serving instance was tried and failed');
-    }
-    if (ending === 'deadline') {
-      throw new RequestFault('first_token_timeout', 'no first token within --request-timeout-secs');
-    }
+    const unanswered = endFault(ended);
+    if (unanswered !== null) throw unanswered;
   }
 
   /** Sends the placed request, and again to the next instance as long as no token was seen. */
-  async #dispatch(flight: Flight): Promise<Ending> {
+  async #dispatch(flight: Flight): Promise<Ended> {
     const { core, clock, stats } = this.#parts;
-    let mayRetryStatus = core.placement.other >= 0;
-    while (true) {
-      const attempt = this.#send(flight, mayRetryStatus);
+    const mayRetryStatus = core.placement.other >= 0;
+    const first = core.placement.isWaiting
+      ? await this.#queue(flight, mayRetryStatus)
+      : this.#send(flight, mayRetryStatus);
+    if (!(first instanceof Attempt)) return first;
+    for (let attempt = first; ; attempt = this.#send(flight, false)) {
       const outcome = await attempt.relay.outcome;
       attempt.ended(outcome);
-      this.#countUsage(outcome);
+      this.#countUsage(flight, outcome);
       if (isHeldAgainst(outcome)) core.suspect(flight.ticket, clock.nowMs());
       if (outcome.kind !== 'failedBeforeFirstToken') return outcome.kind;
       this.#logFailure(attempt, outcome, flight.requestId);
       if (outcome.fault?.code === 'first_token_timeout') return 'deadline';
       if (!core.retry(flight.ticket, clock.nowMs())) return outcome.kind;
       stats.add('retries', 1);
-      mayRetryStatus = false;
     }
+  }
+
+  /** Waits until an instance has room; then it is sent there at once. */
+  #queue(flight: Flight, mayRetryStatus: boolean): Promise<Attempt | WaitEnd> {
+    const { core, stats } = this.#parts;
+    return this.#waiting.wait(flight.ticket, flight.exchange, () => {
+      stats.observe('queued', core.placement.queuedMs / 1000);
+      return this.#send(flight, mayRetryStatus);
+    });
   }
 
   /** One attempt at the instance that the core has just reserved. */
@@ -160,15 +186,17 @@ export class Router {
     const added = this.#addedHeaders(url, flight.requestId, placement);
     const deadlineMs = flight.readMs + this.#options.firstTokenTimeoutMs;
     const attempt = new Attempt(this.#attemptParts, flight, added, deadlineMs, mayRetryStatus);
-    this.#waiting.add(attempt);
+    this.#prefilling.add(attempt);
+    flight.entry?.sent(placement, this.#urls);
     flight.request.origin = url;
     const upstream = this.#parts.upstreamFor(url);
     attempt.relay = relayAnswer(upstream, flight.request, flight.exchange, attempt);
     return attempt;
   }
 
-  #countUsage(outcome: RelayOutcome): void {
+  #countUsage({ entry }: Flight, outcome: RelayOutcome): void {
     if (outcome.kind !== 'completed' || outcome.usage === null) return;
+    if (entry !== null) entry.usage = outcome.usage;
     const { stats } = this.#parts;
     stats.add('promptTokens', outcome.usage.promptTokens);
     stats.add('completionTokens', outcome.usage.completionTokens);
@@ -176,9 +204,7 @@ export class Router {
   }
 
   #admit(exchange: Exchange): void {
-    if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
-      throw new RequestFault('unauthorized', 'the API key is missing or wrong');
-    }
+    this.#authorize(exchange);
     if (this.#isDraining) {
       this.#parts.stats.countEnding('drained');
       throw new RequestFault('draining', 'the router is shutting down', { retryAfterSeconds: 1 });
@@ -190,14 +216,29 @@ export class Router {
     }
   }
 
+  #authorize(exchange: Exchange): void {
+    if (this.#apiKey === null) return;
+    if (isSameSecret(exchange.header('authorization'), this.#apiKey)) return;
+    throw new RequestFault('unauthorized', 'the API key is missing or wrong');
+  }
+
+  /** What would become of this body; nothing is reserved, counted or sent. */
+  async #explain(exchange: Exchange, requestId: string): Promise<void> {
+    this.#authorize(exchange);
+    const body = await exchange.readBody(this.#options.bodyBytesMax);
+    const { core, state, clock } = this.#parts;
+    const route = explainedRoute(exchange.query);
+    const text = explain({ core, state, urls: this.#urls }, body, route, clock.nowMs());
+    exchange.releaseBody();
+    this.#answer(exchange, 200, 'application/json', text, requestId);
+  }
+
   async #answerLocally(exchange: Exchange, route: Route, requestId: string): Promise<void> {
     let status = 200;
     let type = 'application/json';
     let text = '{"status":"ok"}';
     if (route === 'models') {
-      if (this.#apiKey !== null && !isSameSecret(exchange.header('authorization'), this.#apiKey)) {
-        throw new RequestFault('unauthorized', 'the API key is missing or wrong');
-      }
+      this.#authorize(exchange);
       text = this.#modelsJson;
     } else if (route === 'readiness' && (this.#isDraining || !this.#hasServing())) {
       status = 503;
@@ -206,6 +247,10 @@ export class Router {
       type = metricsType;
       text = await this.#parts.metrics();
     }
+    this.#answer(exchange, status, type, text, requestId);
+  }
+
+  #answer(exchange: Exchange, status: number, type: string, text: string, requestId: string): void {
     if (exchange.gone) return;
     exchange.cork(() => {
       exchange.head(status, ['content-type', type, 'x-request-id', requestId]);
@@ -235,6 +280,7 @@ export class Router {
     list.push('x-dualmap-reason', placement.reason);
     list.push('x-dualmap-cached-tokens', String(placement.cachedTokens));
     list.push('x-dualmap-estimated-ttft-ms', placement.ttftEstimateMs.toFixed(1));
+    list.push('x-dualmap-queue-ms', placement.queuedMs.toFixed(1));
     return list;
   }
 
@@ -257,19 +303,29 @@ export class Router {
   /** A dead instance: whatever waits for a first token from it goes elsewhere. */
   instanceLost(slot: number): void {
     const fault = new UpstreamFault('instance_lost', 'the health check declared the instance dead');
-    for (const attempt of this.#waiting.snapshot()) {
+    for (const attempt of this.#prefilling.snapshot()) {
       if (attempt.slot === slot) attempt.relay.abort(fault);
     }
+    this.fleetChanged();
   }
 
-  /** Called every few tens of milliseconds: deadlines, and prefills whose estimated time has come. */
+  /** Called every few tens of milliseconds: deadlines. */
   sweep(): void {
     const nowMs = this.#parts.clock.nowMs();
-    this.#parts.core.endDuePrefills(nowMs);
-    for (const attempt of this.#waiting.snapshot()) {
+    this.#waiting.sweep(nowMs);
+    for (const attempt of this.#prefilling.snapshot()) {
       if (nowMs < attempt.deadlineMs) continue;
       attempt.relay.abort(new UpstreamFault('first_token_timeout', 'no first token in time'));
     }
+  }
+
+  /** Instances have come, gone or recovered; the fleet state says which. */
+  fleetChanged(): void {
+    this.#parts.core.fleetChanged(this.#parts.clock.nowMs());
+  }
+
+  close(): void {
+    this.#waiting.close();
   }
 
   /** Refuses new requests from now on; resolves when none is in flight. */

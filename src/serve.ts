@@ -3,18 +3,23 @@
  * the control plane (registry, health checks, metrics) and ends everything in order.
  */
 import { Worker } from 'node:worker_threads';
+import { systemClock } from './clock.ts';
 import type { Config } from './config/config.ts';
 import { FleetState } from './core/fleet-state.ts';
 import { Core, createStateMemory } from './core/native.ts';
 import { createUndiciUpstream } from './dispatch/undici.ts';
 import { type Upstream, upstreamDefaults } from './dispatch/upstream.ts';
-import { HealthChecks, type Probe } from './fleet/health.ts';
+import { MetricsPoller } from './fleet/engines/poller.ts';
+import { HealthChecks } from './fleet/health.ts';
 import { type FleetSnapshot, Registry } from './fleet/registry.ts';
 import { chooseFrontEnd, probePort } from './listen/choose.ts';
+import type { JournalBatch } from './observe/journal.ts';
+import { JournalFile } from './observe/journal-file.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { type MetricsPort, openMetricsPort } from './observe/metrics-port.ts';
 import { ThreadStats } from './observe/thread-stats.ts';
+import { probeBy } from './probe.ts';
 import {
   coreOptions,
   type FromIoThread,
@@ -69,6 +74,7 @@ export async function startRouter(config: Config): Promise<RunningRouter> {
       hotnessRequestsMin,
       config.instancesMax * hotnessRequestsPerInstance,
     ),
+    waitingMax: config.queueSize,
   });
   const router = new MainThread({ ...config, ioThreads }, memory, port, log);
   await router.start();
@@ -93,10 +99,14 @@ class MainThread implements RunningRouter {
   readonly #registry: Registry;
   readonly #health: HealthChecks;
   readonly #probes: Upstream;
+  /** `null`: off. */
+  readonly #poller: MetricsPoller | null;
   readonly #metrics: ReturnType<typeof createMetrics>;
   readonly #threads: Worker[] = [];
   readonly #ended: Promise<void>[] = [];
   #metricsPort: MetricsPort | null = null;
+  /** `null`: off. */
+  #journal: JournalFile | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(config: Config, memory: SharedArrayBuffer, port: number, log: Log) {
@@ -121,11 +131,35 @@ class MainThread implements RunningRouter {
     for (const { url, weight, models } of config.instances) this.#registry.add(url, weight, models);
     this.#probes = createUndiciUpstream(upstreamDefaults);
     this.#health = this.#createHealthChecks();
+    this.#poller = this.#createPoller();
     this.#metrics = createMetrics({
       state: this.state,
       threads: this.stats,
       instances: () => this.#registry.instances,
+      engines: () => this.#poller?.samples() ?? [],
     });
+  }
+
+  #createPoller(): MetricsPoller | null {
+    const { config, log } = { config: this.#config, log: this.#log };
+    const { metricsPollIntervalMs: intervalMs, healthCheckTimeoutMs, bytesPerToken } = config;
+    if (intervalMs === null) return null;
+    return new MetricsPoller(
+      { intervalMs, timeoutMs: healthCheckTimeoutMs, bytesPerToken },
+      {
+        instances: () => this.#registry.instances,
+        state: this.state,
+        probe: probeBy(this.#probes),
+        clock: systemClock,
+        random: Math.random,
+      },
+      {
+        onRead: ({ url }, { kind, capacityTokens }) =>
+          log.info({ instance: url, engine: kind, capacityTokens }, 'engine metrics are read'),
+        onUnreadable: ({ url }, cause) =>
+          log.warn({ instance: url, cause: String(cause) }, 'engine metrics cannot be read'),
+      },
+    );
   }
 
   #createHealthChecks(): HealthChecks {
@@ -141,7 +175,10 @@ class MainThread implements RunningRouter {
         successThreshold: config.healthSuccessThreshold,
       },
       {
-        onServing: ({ url }) => log.info({ instance: url }, 'instance serves'),
+        onServing: ({ url }) => {
+          log.info({ instance: url }, 'instance serves');
+          this.#tellAll({ type: 'fleetChanged' });
+        },
         onDead: ({ url, slot }, cause) => {
           log.error({ instance: url, cause: String(cause) }, 'instance is dead');
           this.#tellAll({ type: 'instanceLost', slot });
@@ -158,12 +195,14 @@ class MainThread implements RunningRouter {
     const fleet = this.#registry.snapshot();
     try {
       await this.#openMetricsPort();
+      this.#journal = await openJournal(this.#config, this.#log);
       for (const thread of this.stats.keys()) await this.#startThread(thread + 1, fleet);
     } catch (error) {
       await this.close(0);
       throw error;
     }
     await this.#health.start();
+    this.#poller?.start();
   }
 
   async #openMetricsPort(): Promise<void> {
@@ -186,6 +225,7 @@ class MainThread implements RunningRouter {
       worker.on('message', (message: FromIoThread) => {
         if (message.type === 'listening') resolve();
         else if (message.type === 'failedToListen') reject(new Error(message.message));
+        else if (message.type === 'journal') void this.#writeJournal(worker, message.batch);
         else void this.#answerMetrics(worker, message.id);
       });
       worker.once('error', reject);
@@ -196,6 +236,12 @@ class MainThread implements RunningRouter {
   async #answerMetrics(worker: Worker, id: number): Promise<void> {
     const text = await this.#metrics.text();
     worker.postMessage({ type: 'metrics', id, text } satisfies ToIoThread);
+  }
+
+  async #writeJournal(worker: Worker, { text, lines }: JournalBatch): Promise<void> {
+    const isWritten = (await this.#journal?.append(text)) ?? false;
+    const receipt = { chars: text.length, lines, isWritten };
+    worker.postMessage({ type: 'journalSettled', receipt } satisfies ToIoThread);
   }
 
   #tellAll(message: ToIoThread): void {
@@ -209,38 +255,23 @@ class MainThread implements RunningRouter {
 
   async #close(graceMs: number): Promise<void> {
     this.#health.stop();
+    this.#poller?.stop();
     this.#tellAll({ type: 'drain' });
     const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);
     await Promise.all(this.#ended);
     clearTimeout(grace);
-    await Promise.all([this.#probes.close(), this.#metricsPort?.close()]);
+    await Promise.all([this.#probes.close(), this.#metricsPort?.close(), this.#journal?.close()]);
   }
 }
 
-/** A health probe over an upstream client: one GET, its body as text. */
-function probeBy(upstream: Upstream): Probe {
-  return (url, path, timeoutMs) =>
-    new Promise((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let status = 0;
-      const request = { origin: url, method: 'GET', path, headers: [], body: null };
-      const call = upstream.send(request, {
-        onHead: (answered) => {
-          status = answered;
-        },
-        onData: (chunk) => chunks.push(Buffer.from(chunk)),
-        onEnd: () => {
-          clearTimeout(timer);
-          resolve({ status, body: Buffer.concat(chunks).toString('utf8') });
-        },
-        onFault: (fault) => {
-          clearTimeout(timer);
-          reject(fault);
-        },
-      });
-      const timer = setTimeout(() => {
-        call.cancel();
-        reject(new Error(`no answer to GET ${path} within ${timeoutMs} ms`));
-      }, timeoutMs);
-    });
+async function openJournal(config: Config, log: Log): Promise<JournalFile | null> {
+  const { journalFile: path, journalBytesMax: bytesMax, journalFilesMax: filesMax } = config;
+  if (path === null) return null;
+  return JournalFile.open(
+    { path, bytesMax, filesMax },
+    {
+      onLost: (cause) => log.warn({ path, cause: String(cause) }, 'lines of the journal are lost'),
+      onWrittenAgain: () => log.info({ path }, 'the journal is written again'),
+    },
+  );
 }

@@ -14,6 +14,12 @@ export const endings = [
 ] as const;
 export type Ending = (typeof endings)[number];
 
+/** What ends the waiting of a request in the queues of the router, if not an instance. */
+export type WaitEnd = 'clientGone' | 'shed' | 'queueTimeout';
+
+/** How a placed request ended, more finely than it is counted. */
+export type Ended = Ending | WaitEnd;
+
 /**
  * HTTP header fields as a flat list `[name, value, name, value, ...]`, names in lower case, in the
  * order received. Repeated fields stay repeated.

@@ -3,8 +3,10 @@
  * only: everything here is copied by `postMessage`.
  */
 import type { Config } from './config/config.ts';
-import type { CoreOptions } from './core/native.ts';
+import type { CoreOptions } from './core/core-options.ts';
 import type { FleetSnapshot } from './fleet/registry.ts';
+import type { JournalBatch, JournalReceipt } from './observe/journal.ts';
+import { policyModes } from './policy.ts';
 
 export interface IoThreadData {
   /** 1..ioThreads; 0 is main. */
@@ -18,7 +20,10 @@ export interface IoThreadData {
 export type ToIoThread =
   | { readonly type: 'fleet'; readonly fleet: FleetSnapshot }
   | { readonly type: 'instanceLost'; readonly slot: number }
+  /** Instances have come, gone or recovered; the fleet state says so already. */
+  | { readonly type: 'fleetChanged' }
   | { readonly type: 'metrics'; readonly id: number; readonly text: string }
+  | { readonly type: 'journalSettled'; readonly receipt: JournalReceipt }
   /** Take no new connections, finish what is in flight, end. */
   | { readonly type: 'drain' }
   /** Close what is left; end now. */
@@ -27,7 +32,8 @@ export type ToIoThread =
 export type FromIoThread =
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'failedToListen'; readonly message: string }
-  | { readonly type: 'metrics'; readonly id: number };
+  | { readonly type: 'metrics'; readonly id: number }
+  | { readonly type: 'journal'; readonly batch: JournalBatch };
 
 /** The built file of a thread's entry; sources run by a test runner find it in dist/. */
 export function threadUrl(name: string): URL {
@@ -37,6 +43,7 @@ export function threadUrl(name: string): URL {
 
 /** How every thread's decision core is set: alike. */
 export function coreOptions(config: Config): CoreOptions {
+  const mode = policyModes[config.policy];
   return {
     policy: config.policy,
     sloTtftMs: config.sloTtftMs,
@@ -44,5 +51,11 @@ export function coreOptions(config: Config): CoreOptions {
     tokensPerByte: 1 / config.bytesPerToken,
     suspectBackoffMs: config.suspectBackoffMs,
     suspectBackoffMaxMs: config.suspectBackoffMaxMs,
+    queues: config.queueMode === 'auto' ? mode.queues : config.queueMode === 'router',
+    bindsLate: config.binding === 'auto' ? mode.bindsLate : config.binding === 'late',
+    queueOrder: config.queueOrder === 'auto' ? mode.queueOrder : config.queueOrder,
+    latePolicy: config.latePolicy,
+    prefillWindowTokens: config.prefillWindowTokens ?? mode.prefillWindowTokens,
+    warmthPatience: config.warmthPatience,
   };
 }

@@ -17,7 +17,7 @@ function decide(body) {
   nowMs += 0.001;
   const fault = core.place(body, 'chat', nowMs);
   if (fault !== null) throw new Error(fault);
-  core.end(core.placement.ticket);
+  core.end(core.placement.ticket, 0);
 }
 
 function scanBare(body) {

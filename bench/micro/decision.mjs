@@ -17,7 +17,7 @@ async function measure(instances, budgets) {
   const { decide } = await rates('decision', { decide: () => placeAndEnd(core, nextChain()) });
   const latency = latencies(
     () => place(core, nextChain()),
-    () => core.end(core.placement.ticket),
+    () => core.end(core.placement.ticket, 0),
   );
   return {
     name: `decision on a ready chain, ${instances} instances`,

@@ -19,6 +19,12 @@ export const coreOptions = {
   tokensPerByte: 0.25,
   suspectBackoffMs: 500,
   suspectBackoffMaxMs: 30_000,
+  queues: false,
+  bindsLate: false,
+  queueOrder: 'deadline',
+  latePolicy: 'serve',
+  prefillWindowTokens: 4096,
+  warmthPatience: 1.5,
 };
 
 /** Memory with serving instances on its rings. Thread 0 is the caller's. */
@@ -30,6 +36,7 @@ export function createFleet(instances, threadsMax = 1) {
     // As many as it is made for, as by default.
     indexBlocks: indexedBlocks,
     hotnessRequestsMax: Math.max(1024, instances * 32),
+    waitingMax: 0,
   });
   const state = new FleetState(memory, instances);
   const core = new Core(memory, 0, coreOptions);
@@ -92,5 +99,5 @@ export function place(core, chain) {
 
 export function placeAndEnd(core, chain) {
   place(core, chain);
-  core.end(core.placement.ticket);
+  core.end(core.placement.ticket, 0);
 }

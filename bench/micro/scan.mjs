@@ -3,7 +3,7 @@
  * them, which the request path does without.
  */
 import { makeCorpus } from '../../dist/bench/corpus.js';
-import { scanPrompt } from '../../dist/core/native.js';
+import { scanPrompt } from '../../dist/core/scan.js';
 import { latencies, rates, report } from './stage.mjs';
 
 const rows = [];

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { get as httpGet } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { Heaps } from './heaps.mjs';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const startMsMax = 20_000;
@@ -21,6 +22,7 @@ export class Command {
   static #running = new Set();
   url = '';
   log = '';
+  heaps = new Heaps();
   #child;
   #exit;
   #mayEnd = true;
@@ -32,6 +34,7 @@ export class Command {
     const timer = setTimeout(() => command.#child.kill('SIGKILL'), startMsMax);
     const printed = new Promise((resolve) => {
       command.#child.stdout.setEncoding('utf8').on('data', (text) => {
+        command.heaps.push(text);
         const url = /http:\/\/\S+/.exec(text)?.[0];
         if (url !== undefined) resolve(url);
       });
@@ -52,7 +55,9 @@ export class Command {
   }
 
   constructor(args) {
-    this.#child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(process.execPath, ['--trace-gc', cli, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child.stderr.setEncoding('utf8').on('data', (text) => {
       this.log += text;
     });

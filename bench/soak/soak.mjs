@@ -62,11 +62,14 @@ const portOf = ({ url }) => Number(new URL(url).port);
 
 /** What the kernel and the router say of the router now. */
 async function sample(router, startMs) {
-  const { pid, url } = router;
+  const { pid, url, heaps } = router;
   const metrics = await get(`${url}/metrics`);
+  const rssBytes = residentBytes(pid);
   return {
     seconds: (performance.now() - startMs) / 1_000,
-    rssBytes: residentBytes(pid),
+    rssBytes,
+    liveHeapBytes: heaps.liveBytes,
+    outsideHeapBytes: rssBytes - heaps.takenBytes,
     cpuSeconds: cpuSeconds(pid),
     descriptors: descriptors(pid, portOf(router)),
     inFlight: metricSum(metrics, 'dualmap_instance_requests_in_flight'),
@@ -126,14 +129,18 @@ async function capacity(router) {
   return perSecond;
 }
 
-/** Growth over the second half of the run, or null for a run too short to tell. */
+/** Growth of the floors, or null for a run too short to tell. */
 function trendsOf(samples) {
   if (seconds < trendSecondsMin) return null;
   const points = (read) => samples.map((one) => ({ seconds: one.seconds, value: read(one) }));
   return {
-    rssBytes: trendOf(
-      points(({ rssBytes }) => rssBytes),
-      bounds.rssBytes,
+    liveHeapBytes: trendOf(
+      points(({ liveHeapBytes }) => liveHeapBytes),
+      bounds.bytes,
+    ),
+    outsideHeapBytes: trendOf(
+      points(({ outsideHeapBytes }) => outsideHeapBytes),
+      bounds.bytes,
     ),
     descriptors: trendOf(
       points((one) => one.descriptors.all),
@@ -189,13 +196,13 @@ function lineOf({ faults, ratePerSecond, capacityPerSecond, requests, samples, t
   const share = capacityPerSecond === null ? '' : ` (${values.load} of what the machine carries)`;
   const mib = (bytes) => (bytes / 2 ** 20).toFixed(1);
   const memory = samples.map(({ rssBytes }) => rssBytes);
+  const growth = ({ liveHeapBytes, outsideHeapBytes, descriptors }) =>
+    `on the floor ${mib(liveHeapBytes.growth)} MiB in the heaps, ` +
+    `${mib(outsideHeapBytes.growth)} MiB outside, ${descriptors.growth} descriptors`;
   const what = [
     `${requests} requests in ${seconds} s at ${ratePerSecond.toFixed(0)}/s${share}`,
     `memory ${mib(memory[0])} to ${mib(memory.at(-1))} MiB`,
-    trends === null
-      ? `trends not judged below ${trendSecondsMin} s`
-      : `${mib(trends.rssBytes.perHour)} MiB and ${trends.descriptors.perHour.toFixed(0)} ` +
-        'descriptors an hour over the second half',
+    trends === null ? `trends not judged below ${trendSecondsMin} s` : growth(trends),
   ].join(', ');
   return faults.length === 0 ? `soak: good: ${what}` : `soak: BAD: ${faults.join('; ')}: ${what}`;
 }

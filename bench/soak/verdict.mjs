@@ -1,30 +1,28 @@
 /**
- * What makes a soak run a good one. Pure. A quantity is flat if its trend over the second half of
- * the run (Theil-Sen: the median of the slopes between all pairs of samples, which bursts and a
- * garbage collector's teeth do not move) makes it grow by less than a bound from the half's begin
- * to its end.
+ * What makes a soak run a good one. Pure. A quantity is flat if its floor does not rise: if the
+ * least of it in the last third of the run is not above the least of the middle third by more than
+ * a bound. Bursts stand on the floor; what leaks raises it.
  */
 
-/** Growth over the second half: less than the share of the median, or than the floor. */
+/** Growth from third to third: less than the share of the floor, or than `least`. */
 export const bounds = {
-  rssBytes: { share: 0.03, floor: 6 * 2 ** 20 },
-  descriptors: { share: 0.05, floor: 8 },
+  bytes: { share: 0.02, least: 4 * 2 ** 20 },
+  descriptors: { share: 0.05, least: 8 },
 };
-/** Below this a heap still warms up, and a trend says nothing. */
-export const trendSecondsMin = 240;
-
-const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+/** Below this a third may pass without a full collection. */
+export const trendSecondsMin = 400;
 
 /** `points`: `{seconds, value}`, in order of time. */
-export function trendOf(points, { share, floor }) {
-  const half = points.filter(({ seconds }) => seconds * 2 >= points.at(-1).seconds);
-  const slopes = half.flatMap((to, index) =>
-    half.slice(0, index).map((from) => (to.value - from.value) / (to.seconds - from.seconds)),
-  );
-  const perSecond = median(slopes);
-  const growth = perSecond * (half.at(-1).seconds - half[0].seconds);
-  const growthMax = Math.max(floor, share * median(half.map(({ value }) => value)));
-  return { perHour: perSecond * 3_600, growth, growthMax, flat: growth < growthMax };
+export function trendOf(points, { share, least }) {
+  const third = points.at(-1).seconds / 3;
+  const floorOf = (from) => {
+    const inside = points.filter(({ seconds }) => seconds >= from && seconds <= from + third);
+    return inside.reduce((low, point) => (point.value < low.value ? point : low));
+  };
+  const [before, after] = [floorOf(third), floorOf(2 * third)];
+  const growth = after.value - before.value;
+  const growthMax = Math.max(least, share * before.value);
+  return { growth, growthMax, flat: growth < growthMax };
 }
 
 /** The value of a metric, all its labels summed; of those whose line holds `label`, if given. */
@@ -88,7 +86,7 @@ export function faultsOf(run) {
   const instancesMax = Math.max(...samples.map((sample) => sample.descriptors.instances));
   if (instances > instancesMax) faults.push(`${instances} connections to instances, all idle`);
   for (const [name, trend] of Object.entries(run.trends ?? {})) {
-    if (!trend.flat) faults.push(`${name} grows: ${Math.round(trend.perHour)} an hour`);
+    if (!trend.flat) faults.push(`${name} grows: ${Math.round(trend.growth)} from third to third`);
   }
   if (exit.code !== 0) faults.push(`the router ended with ${exit.signal ?? exit.code}`);
   if (exit.tookMs > exitMsMax) faults.push(`the router took ${exit.tookMs} ms to end`);

@@ -1,10 +1,16 @@
 #include "core.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace dualmap {
 
 namespace {
+
+// A prefill that takes longer than both is not waited for any more.
+constexpr double kStallMsMin = 5'000;
+constexpr double kStallTimes = 8;
+constexpr double kStallTickMs = 100;
 
 constexpr uint64_t kIndexBits = 24;
 constexpr uint64_t kIndexMask = (uint64_t{1} << kIndexBits) - 1;
@@ -42,21 +48,48 @@ Core::Core(const FleetState& state, uint32_t thread, const CoreOptions& options)
       rings_(state_, thread),
       index_(state_),
       hotness_(state_),
-      policy_(makePolicy(options.policy)) {}
+      queues_(state_, index_, options.queue, options.placing, options.suspicion, thread),
+      policy_(makePolicy(options.policy, options.queue.isOn && options.queue.bindsLate)) {}
 
 PlaceStatus Core::place(const char* body, size_t bytes, size_t capacity, PromptKind kind,
                         double nowMs, Placement* out) noexcept {
   const ScanFault fault = scanner_.scan(body, bytes, capacity, kind, &prompt_);
   out->faultParam = prompt_.faultParam;
   if (fault != ScanFault::none) return statusOf(fault);
-  const double tokens = static_cast<double>(prompt_.promptBytes) * options_.placing.tokensPerByte;
-  const RequestView request{prompt_.blockHashes.data(),
-                            static_cast<uint32_t>(prompt_.blockHashes.size()), &prompt_.levels,
-                            std::max<uint64_t>(1, static_cast<uint64_t>(tokens)),
-                            kind != PromptKind::embedding};
   out->stream = prompt_.stream;
   out->promptBytes = prompt_.promptBytes;
-  return decide(request, modelHash(prompt_.model), nowMs, out);
+  return decide(viewOf(prompt_, kind), modelHash(prompt_.model), nowMs, out);
+}
+
+RequestView Core::viewOf(const Prompt& prompt, PromptKind kind) const noexcept {
+  const double tokens = static_cast<double>(prompt.promptBytes) * options_.placing.tokensPerByte;
+  return {prompt.blockHashes.data(), static_cast<uint32_t>(prompt.blockHashes.size()),
+          &prompt.levels, std::max<uint64_t>(1, static_cast<uint64_t>(tokens)),
+          kind != PromptKind::embedding};
+}
+
+PlaceStatus Core::explain(const char* body, size_t bytes, size_t capacity, PromptKind kind,
+                          double nowMs, Placement* out, uint64_t* key) const noexcept {
+  PromptScanner scanner;
+  Prompt prompt;
+  const ScanFault fault = scanner.scan(body, bytes, capacity, kind, &prompt);
+  out->faultParam = prompt.faultParam;
+  if (fault != ScanFault::none) return statusOf(fault);
+  const RequestView request = viewOf(prompt, kind);
+  out->stream = prompt.stream;
+  out->promptBytes = prompt.promptBytes;
+  out->promptTokens = request.promptTokens;
+  out->blocks = request.blocks;
+  out->decision = Decision{};
+  const Rings::Reading rings(rings_);
+  const uint32_t group = rings.groupOf(modelHash(prompt.model));
+  if (group == kNone) return unserved(rings);
+  Hotness hotness(state_);
+  const FleetView fleet(state_, index_, hotness, rings, rings.group(group), options_.placing, nowMs,
+                        Counting::no);
+  if (!policy_->choose(fleet, request, &out->decision)) return PlaceStatus::noInstance;
+  *key = request.levels->keys[out->decision.level];
+  return PlaceStatus::placed;
 }
 
 PlaceStatus Core::placeChain(const uint64_t* chain, uint32_t blocks, uint64_t promptTokens,
@@ -84,7 +117,8 @@ PlaceStatus Core::placeBare(std::string_view model, double nowMs, Placement* out
   ticket.other = kNone;
   ticket.stream = ticket.usesPrefixCache = false;
   ticket.promptTokens = out->promptTokens = 0;
-  reserve(ticket, out->decision.chosen, nowMs);
+  // It computes no prompt: there is nothing to wait for.
+  reserve(out->ticket, ticket, out->decision.chosen, nowMs);
   return PlaceStatus::placed;
 }
 
@@ -106,15 +140,135 @@ PlaceStatus Core::decide(const RequestView& request, uint64_t model, double nowM
   ticket.stream = out->stream;
   ticket.usesPrefixCache = request.usesPrefixCache;
   ticket.promptTokens = out->promptTokens = request.promptTokens;
+  ticket.arrivalMs = nowMs;
+  ticket.first = out->decision.first;
+  ticket.second = out->decision.second;
+  ticket.level = out->decision.level;
+  ticket.reason = out->decision.reason;
   out->blocks = request.blocks;
   ticket.chain.assign(request.chain, request.chain + request.blocks);
-  reserve(ticket, out->decision.chosen, nowMs);
+  if (options_.queue.isOn) return seat(out->ticket, ticket, nowMs, out);
+  reserve(out->ticket, ticket, out->decision.chosen, nowMs);
   return PlaceStatus::placed;
+}
+
+// To its instance if that has room, else into the queues.
+PlaceStatus Core::seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out) noexcept {
+  const Decision& decision = out->decision;
+  if (queues_.tryPass(decision.chosen)) {
+    began(id, ticket, decision.chosen, nowMs);
+    ticket.isTrial = finishReserving(state_, index_, options_.suspicion, reservedOf(ticket),
+                                     decision.chosen, nowMs);
+    return PlaceStatus::placed;
+  }
+  ticket.phase = Phase::waiting;
+  ticket.place = queues_.enqueue(waitRequestOf(id, ticket, decision), nowMs);
+  if (ticket.place == 0) {
+    drop(id, ticket);
+    return PlaceStatus::queueFull;
+  }
+  out->isWaiting = true;
+  return PlaceStatus::placed;
+}
+
+Waited Core::nextClaim(Placement* out) noexcept {
+  Claim claim;
+  if (!queues_.next(&claim)) return Waited::none;
+  Ticket& ticket = ticketOf(claim.ticket);
+  ticket.place = 0;
+  ticket.phase = Phase::idle;
+  out->ticket = claim.ticket;
+  out->queuedMs = claim.queuedMs;
+  if (claim.verdict == Verdict::shed) return Waited::shed;
+  Decision& decision = out->decision;
+  decision = Decision{};
+  decision.chosen = claim.candidate;
+  decision.first = ticket.first;
+  decision.second = ticket.second;
+  decision.level = ticket.level;
+  decision.reason = claim.isCold ? Reason::coldClaim : ticket.reason;
+  // What is left is tried first if this one fails.
+  ticket.other = claim.candidate.slot == ticket.first ? ticket.second : ticket.first;
+  decision.other.slot = ticket.other;
+  out->promptTokens = ticket.promptTokens;
+  out->promptBytes = uint64_t{ticket.chain.size()} * kBlockBytes;
+  out->blocks = static_cast<uint32_t>(ticket.chain.size());
+  out->stream = ticket.stream;
+  began(claim.ticket, ticket, claim.candidate, ticket.arrivalMs + claim.queuedMs);
+  ticket.isTrial = claim.isTrial;
+  return Waited::placed;
+}
+
+void Core::fleetChanged(double nowMs) noexcept {
+  for (uint64_t index = 0; index < tickets_.size(); ++index) {
+    Ticket& ticket = tickets_[index];
+    if (ticket.phase != Phase::waiting || !queues_.isHopeless(ticket.place)) continue;
+    rehome((uint64_t{ticket.sequence} << kIndexBits) | index, ticket, nowMs);
+  }
+  const uint32_t slots = state_.header().instanceCount.load(std::memory_order_relaxed);
+  for (uint32_t slot = 0; slot < slots; ++slot) queues_.offerRoom(slot, nowMs);
+}
+
+// Into the queues of the next distinct instances clockwise that serve, if there are any: with the
+// same moment of arrival.
+void Core::rehome(uint64_t id, Ticket& ticket, double nowMs) noexcept {
+  const Rings::Reading rings(rings_);
+  const uint32_t group = rings.groupOf(ticket.model);
+  if (group == kNone) return;
+  const FleetView fleet(state_, index_, hotness_, rings, rings.group(group), options_.placing,
+                        nowMs);
+  Placement placement;
+  Decision& decision = placement.decision;
+  decision.first = fleet.walk(0, ticket.key, kNone);
+  if (decision.first == kNone) return;
+  decision.second = fleet.group.members > 1 ? fleet.walk(1, ticket.key, decision.first) : kNone;
+  LevelKeys unused;
+  const RequestView request{ticket.chain.data(), static_cast<uint32_t>(ticket.chain.size()),
+                            &unused, ticket.promptTokens, ticket.usesPrefixCache};
+  fleet.measurePair(request, &decision);
+  ticket.first = decision.first;
+  ticket.second = decision.second;
+  queues_.requeue(ticket.place, waitRequestOf(id, ticket, decision), nowMs);
+}
+
+WaitRequest Core::waitRequestOf(uint64_t id, const Ticket& ticket,
+                                const Decision& decision) const noexcept {
+  WaitRequest request;
+  request.ticket = id;
+  request.arrivalMs = ticket.arrivalMs;
+  request.sloTtftMs = options_.placing.sloTtftMs;
+  request.reserved = reservedOf(ticket);
+  request.candidate = decision.chosen;
+  request.other = decision.other;
+  return request;
+}
+
+double Core::nextLookMs() const noexcept {
+  const double dueMs = due_.empty() ? Queues::kNever : due_.top().atMs;
+  return std::min(dueMs, queues_.nextLookMs());
+}
+
+void Core::look(double nowMs) noexcept {
+  while (!due_.empty() && due_.top().atMs <= nowMs) {
+    const auto [atMs, id] = due_.top();
+    due_.pop();
+    Ticket& ticket = tickets_[id & kIndexMask];
+    // It may have ended since, or been sent on to another instance.
+    const bool isSame = ticket.sequence == id >> kIndexBits && ticket.prefillDueMs == atMs;
+    if (isSame && ticket.phase == Phase::prefilling) prefilled(ticket, nowMs);
+  }
+  queues_.look(nowMs);
+}
+
+Reserved Core::reservedOf(const Ticket& ticket) noexcept {
+  return {ticket.chain.data(), static_cast<uint32_t>(ticket.chain.size()), ticket.promptTokens,
+          ticket.usesPrefixCache};
 }
 
 bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
   Ticket& ticket = ticketOf(id);
-  if (ticket.phase != Phase::idle) release(ticket);
+  DUALMAP_ASSERT(ticket.phase != Phase::waiting, "a retry of what was not sent");
+  if (ticket.phase != Phase::idle) release(ticket, nowMs);
   const Rings::Reading rings(rings_);
   const uint32_t group = rings.groupOf(ticket.model);
   if (group == kNone) return false;
@@ -146,49 +300,43 @@ bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
   out->ticket = id;
   out->promptTokens = ticket.promptTokens;
   out->decision = decision;
-  reserve(ticket, decision.chosen, nowMs);
+  reserve(id, ticket, decision.chosen, nowMs);
   return true;
 }
 
-void Core::reserve(Ticket& ticket, const Candidate& candidate, double nowMs) noexcept {
-  InstanceSlot& slot = state_.slot(candidate.slot);
+void Core::reserve(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept {
+  began(id, ticket, candidate, nowMs);
+  state_.slot(candidate.slot).prefilling.add(candidate.uncachedTokens);
+  ticket.isTrial =
+      finishReserving(state_, index_, options_.suspicion, reservedOf(ticket), candidate, nowMs);
+}
+
+void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept {
   ticket.phase = Phase::prefilling;
   ticket.slot = candidate.slot;
   ticket.tried.push_back(candidate.slot);
   ticket.uncachedTokens = candidate.uncachedTokens;
-  ticket.prefillDueMs = nowMs + candidate.ttftEstimateMs;
-  slot.holds.fetch_add(1, std::memory_order_relaxed);
-  slot.prefilling.add(candidate.uncachedTokens);
-  slot.requestsTotal.fetch_add(1, std::memory_order_relaxed);
-  slot.promptTokensTotal.fetch_add(ticket.promptTokens, std::memory_order_relaxed);
-  slot.cachedTokensTotal.fetch_add(candidate.cachedTokens, std::memory_order_relaxed);
-  if (ticket.usesPrefixCache) {
-    const uint32_t from = candidate.insertFrom;
-    index_.insert(ticket.chain.data() + from, static_cast<uint32_t>(ticket.chain.size()) - from,
-                  candidate.slot, nowMs);
-  }
-  // A suspect whose time is up is tried with one request; the others wait for what becomes of it.
-  const uint32_t failures = slot.failures.load(std::memory_order_relaxed);
-  ticket.isTrial = failures > 0 && nowMs >= slot.suspectUntilMs.load(std::memory_order_relaxed);
-  if (ticket.isTrial) {
-    slot.suspectUntilMs.store(nowMs + backoffMs(failures), std::memory_order_relaxed);
-  }
+  // Without a stream there is no first token to see. One that does not come must not keep others
+  // waiting for ever: engines compute several prompts at a time, and some hang for reasons of their
+  // own.
+  const double stalledMs = std::max(kStallMsMin, kStallTimes * candidate.ttftEstimateMs);
+  // Rounded up, so that a thread looks for stalls a few times a second at most.
+  const double stallDueMs = std::ceil((nowMs + stalledMs) / kStallTickMs) * kStallTickMs;
+  ticket.prefillDueMs = ticket.stream ? stallDueMs : nowMs + candidate.ttftEstimateMs;
+  due_.push({ticket.prefillDueMs, id});
 }
 
-void Core::release(Ticket& ticket) noexcept {
-  InstanceSlot& slot = state_.slot(ticket.slot);
-  if (ticket.phase == Phase::prefilling) slot.prefilling.subtract(ticket.uncachedTokens);
+void Core::release(Ticket& ticket, double nowMs) noexcept {
+  const uint32_t index = ticket.slot;
+  InstanceSlot& slot = state_.slot(index);
+  const bool givesRoom = ticket.phase == Phase::prefilling;
+  if (givesRoom) slot.prefilling.subtract(ticket.uncachedTokens);
   if (ticket.phase == Phase::decoding) slot.decoding.subtract(ticket.promptTokens);
   const uint64_t holds = slot.holds.fetch_sub(1, std::memory_order_relaxed);
   DUALMAP_ASSERT(holds >= 1, "an instance was given back more often than taken");
   ticket.phase = Phase::idle;
   ticket.slot = kNone;
-}
-
-double Core::backoffMs(uint32_t failures) const noexcept {
-  const uint32_t doublings = std::min(failures, 20u) - 1;
-  return std::min(options_.suspectBackoffMaxMs,
-                  options_.suspectBackoffMs * static_cast<double>(uint64_t{1} << doublings));
+  if (givesRoom) queues_.offerRoom(index, nowMs);
 }
 
 void Core::suspect(uint64_t id, double nowMs) noexcept {
@@ -200,48 +348,55 @@ void Core::suspect(uint64_t id, double nowMs) noexcept {
   // later the one that tries whether the instance is back.
   if (slot.failures.load(std::memory_order_relaxed) > 0 && !ticket.isTrial) return;
   const uint32_t failures = slot.failures.fetch_add(1, std::memory_order_relaxed) + 1;
-  slot.suspectUntilMs.store(nowMs + backoffMs(failures), std::memory_order_relaxed);
+  slot.suspectUntilMs.store(nowMs + backoffMs(options_.suspicion, failures),
+                            std::memory_order_relaxed);
+  queues_.turnedSuspect(ticket.slot, nowMs);
 }
 
-void Core::clearSuspicion(uint32_t index) noexcept {
+void Core::clearSuspicion(uint32_t index, double nowMs) noexcept {
   DUALMAP_ASSERT(index != kNone, "an answer without an instance");
   InstanceSlot& slot = state_.slot(index);
   if (slot.failures.load(std::memory_order_relaxed) == 0) return;
   slot.failures.store(0, std::memory_order_relaxed);
   slot.suspectUntilMs.store(0, std::memory_order_relaxed);
+  queues_.offerRoom(index, nowMs);
 }
 
-void Core::firstToken(uint64_t id) noexcept {
+void Core::firstToken(uint64_t id, double nowMs) noexcept {
   Ticket& ticket = ticketOf(id);
-  clearSuspicion(ticket.slot);
-  if (ticket.phase != Phase::prefilling) return;
+  clearSuspicion(ticket.slot, nowMs);
+  if (ticket.phase == Phase::prefilling) prefilled(ticket, nowMs);
+}
+
+void Core::prefilled(Ticket& ticket, double nowMs) noexcept {
   InstanceSlot& slot = state_.slot(ticket.slot);
   slot.prefilling.subtract(ticket.uncachedTokens);
   slot.decoding.add(ticket.promptTokens);
   ticket.phase = Phase::decoding;
+  queues_.offerRoom(ticket.slot, nowMs);
 }
 
-void Core::answered(uint64_t id) noexcept { clearSuspicion(ticketOf(id).slot); }
+void Core::answered(uint64_t id, double nowMs) noexcept {
+  clearSuspicion(ticketOf(id).slot, nowMs);
+}
 
-void Core::end(uint64_t id) noexcept {
+void Core::end(uint64_t id, double nowMs) noexcept {
   Ticket& ticket = ticketOf(id);
-  if (ticket.phase != Phase::idle) release(ticket);
+  if (ticket.phase == Phase::waiting) {
+    queues_.cancel(ticket.place, nowMs);
+  } else if (ticket.phase != Phase::idle) {
+    release(ticket, nowMs);
+  }
+  drop(id, ticket);
+}
+
+void Core::drop(uint64_t id, Ticket& ticket) noexcept {
   ticket.phase = Phase::free;
   ticket.tried.clear();
   ticket.chain.clear();
   ticket.sequence = (ticket.sequence + 1) & kSequenceMask;
   freeTickets_.push_back(static_cast<uint32_t>(id & kIndexMask));
   --inUse_;
-}
-
-void Core::endDuePrefills(double nowMs) noexcept {
-  for (Ticket& ticket : tickets_) {
-    if (ticket.phase != Phase::prefilling || ticket.stream || nowMs < ticket.prefillDueMs) continue;
-    InstanceSlot& slot = state_.slot(ticket.slot);
-    slot.prefilling.subtract(ticket.uncachedTokens);
-    slot.decoding.add(ticket.promptTokens);
-    ticket.phase = Phase::decoding;
-  }
 }
 
 Core::Ticket& Core::take(uint64_t* id) noexcept {

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <queue>
 #include <string_view>
 #include <vector>
 
@@ -13,6 +15,8 @@
 #include "policy.h"
 #include "prefix_index.h"
 #include "prompt.h"
+#include "queues.h"
+#include "reservation.h"
 #include "rings.h"
 
 namespace dualmap {
@@ -20,8 +24,8 @@ namespace dualmap {
 struct CoreOptions {
   PolicyName policy = PolicyName::dualmapPaper;
   PolicyOptions placing;
-  double suspectBackoffMs = 500;
-  double suspectBackoffMaxMs = 30'000;
+  SuspicionOptions suspicion;
+  QueueOptions queue;
 };
 
 enum class PlaceStatus : uint32_t {
@@ -32,6 +36,7 @@ enum class PlaceStatus : uint32_t {
   tooDeep,
   modelNotFound,
   noInstance,
+  queueFull,
 };
 
 /// What became of a request; read by JavaScript from a preallocated array.
@@ -42,8 +47,14 @@ struct Placement {
   uint64_t promptBytes = 0;
   uint32_t blocks = 0;
   bool stream = false;
+  /// It waits in the queues of its candidates; `decision` says which these are.
+  bool isWaiting = false;
+  double queuedMs = 0;
   const char* faultParam = "";
 };
+
+/// What came of waiting.
+enum class Waited : uint32_t { none, placed, shed };
 
 class Core {
  public:
@@ -62,6 +73,16 @@ class Core {
   [[nodiscard]] PlaceStatus placeBare(std::string_view model, double nowMs,
                                       Placement* out) noexcept;
 
+  /// Of the body placed last, until the next one: its prompt, and the key of all of it.
+  [[nodiscard]] const Prompt& lastPrompt() const noexcept { return prompt_; }
+  [[nodiscard]] uint64_t lastPromptKey() noexcept { return scanner_.wholeKey(); }
+
+  /// What `place` would decide now, with its key; reserves nothing, counts nothing, `out` has no
+  /// ticket. Not for the path of a request: it allocates.
+  [[nodiscard]] PlaceStatus explain(const char* body, size_t bytes, size_t capacity,
+                                    PromptKind kind, double nowMs, Placement* out,
+                                    uint64_t* key) const noexcept;
+
   /// Gives back the instance that failed and reserves the other candidate, then the next distinct
   /// instance. False when every serving instance has been tried; the ticket must still be ended.
   [[nodiscard]] bool retry(uint64_t ticket, double nowMs, Placement* out) noexcept;
@@ -69,22 +90,38 @@ class Core {
   /// The instance of this ticket failed before its first token: it is suspect for a while.
   void suspect(uint64_t ticket, double nowMs) noexcept;
 
+  /// The next of this thread's requests whose waiting is over: placed, or shed (then it must only
+  /// be ended). To be called until `none` whenever `hasClaims`.
+  [[nodiscard]] Waited nextClaim(Placement* out) noexcept;
+  [[nodiscard]] bool hasClaims() const noexcept { return queues_.hasMail(); }
+
+  /// When `look` must be called; Queues::kNever if it need not.
+  [[nodiscard]] double nextLookMs() const noexcept;
+  /// Ends prefills of requests without a stream whose estimated time has come, and lets instances
+  /// look again at what they left to others.
+  void look(double nowMs) noexcept;
+
+  /// Instances have come, gone or recovered: what waits for none that serves gets new candidates,
+  /// and all look at their queues.
+  void fleetChanged(double nowMs) noexcept;
+
   /// First token seen: the prefill reservation ends and the instance is above suspicion.
-  void firstToken(uint64_t ticket) noexcept;
+  void firstToken(uint64_t ticket, double nowMs) noexcept;
 
   /// The instance answered without a stream of tokens: it is above suspicion.
-  void answered(uint64_t ticket) noexcept;
+  void answered(uint64_t ticket, double nowMs) noexcept;
 
   /// Gives back everything the ticket holds. The ticket is void afterwards.
-  void end(uint64_t ticket) noexcept;
+  void end(uint64_t ticket, double nowMs) noexcept;
 
-  /// Ends the prefill reservations of requests without a stream whose estimated time has come.
-  void endDuePrefills(double nowMs) noexcept;
+  /// Wakes the loop of this thread when another one has placed a request of its; see queues.h.
+  void setWake(void (*wake)(void*), void* data) noexcept { queues_.setWake(wake, data); }
+  [[nodiscard]] uint32_t waiting() const noexcept { return queues_.waiting(); }
 
   [[nodiscard]] uint32_t ticketsInUse() const noexcept { return inUse_; }
 
  private:
-  enum class Phase : uint8_t { free, idle, prefilling, decoding };
+  enum class Phase : uint8_t { free, idle, waiting, prefilling, decoding };
 
   struct Ticket {
     Phase phase = Phase::free;
@@ -99,29 +136,51 @@ class Core {
     uint64_t promptTokens = 0;
     uint64_t uncachedTokens = 0;
     double prefillDueMs = 0;
+    double arrivalMs = 0;
+    uint32_t place = 0;  // in the queues, while it waits
+    uint32_t first = kNone;
+    uint32_t second = kNone;
+    uint32_t level = 0;
+    Reason reason = Reason::only;
     std::vector<uint64_t> chain;
     std::vector<uint32_t> tried;
   };
 
+  [[nodiscard]] RequestView viewOf(const Prompt& prompt, PromptKind kind) const noexcept;
   PlaceStatus decide(const RequestView& request, uint64_t model, double nowMs,
                      Placement* out) noexcept;
   Ticket& take(uint64_t* id) noexcept;
   Ticket& ticketOf(uint64_t id) noexcept;
-  void reserve(Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
-  void release(Ticket& ticket) noexcept;
-  void clearSuspicion(uint32_t slot) noexcept;
-  [[nodiscard]] double backoffMs(uint32_t failures) const noexcept;
+  PlaceStatus seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out) noexcept;
+  void reserve(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
+  void began(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
+  void prefilled(Ticket& ticket, double nowMs) noexcept;
+  void release(Ticket& ticket, double nowMs) noexcept;
+  void drop(uint64_t id, Ticket& ticket) noexcept;
+  void rehome(uint64_t id, Ticket& ticket, double nowMs) noexcept;
+  [[nodiscard]] static Reserved reservedOf(const Ticket& ticket) noexcept;
+  [[nodiscard]] WaitRequest waitRequestOf(uint64_t id, const Ticket& ticket,
+                                          const Decision& decision) const noexcept;
+  void clearSuspicion(uint32_t slot, double nowMs) noexcept;
 
   FleetState state_;
   CoreOptions options_;
   Rings rings_;
   PrefixIndex index_;
   Hotness hotness_;
+  Queues queues_;
   std::unique_ptr<Policy> policy_;
   PromptScanner scanner_;
   Prompt prompt_;
   std::vector<Ticket> tickets_;
   std::vector<uint32_t> freeTickets_;
+  /// A request without a stream, and when its prefill will have ended.
+  struct Due {
+    double atMs;
+    uint64_t ticket;
+    bool operator>(const Due& other) const noexcept { return atMs > other.atMs; }
+  };
+  std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
   uint32_t inUse_ = 0;
 };
 

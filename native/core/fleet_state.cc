@@ -9,6 +9,7 @@
 
 #include "hotness.h"
 #include "prefix_index.h"
+#include "queues.h"
 #include "rings.h"
 
 namespace dualmap {
@@ -47,6 +48,7 @@ StateLayout layoutOf(const Capacities& capacities) noexcept {
   for (uint64_t& offset : layout.rings) offset = take(Rings::bytesFor(capacities));
   layout.index = take(PrefixIndex::bytesFor(capacities.indexBlocks));
   layout.hotness = take(Hotness::bytesFor(capacities.hotnessRequestsMax));
+  layout.queues = take(Queues::bytesFor(capacities));
   layout.bytes = at;
   return layout;
 }
@@ -72,8 +74,12 @@ void FleetState::create(void* memory, const Capacities& capacities) noexcept {
   header->ringPointsMax = capacities.ringPointsMax;
   header->indexSets = PrefixIndex::setsFor(capacities.indexBlocks);
   header->hotnessRequestsMax = capacities.hotnessRequestsMax;
+  header->waitingMax = capacities.waitingMax;
   header->hotnessWindow.store(Hotness::kRequestsMin, std::memory_order_relaxed);
   header->magic = kMagic;
+  FleetState state;
+  DUALMAP_ASSERT(state.attach(memory), "what was laid out cannot be attached");
+  Queues::create(state);
 }
 
 bool FleetState::attach(void* memory) noexcept {
@@ -85,6 +91,7 @@ bool FleetState::attach(void* memory) noexcept {
   capacities_.ringPointsMax = found.ringPointsMax;
   capacities_.indexBlocks = static_cast<uint32_t>(found.indexSets * PrefixIndex::kWays / 2);
   capacities_.hotnessRequestsMax = found.hotnessRequestsMax;
+  capacities_.waitingMax = found.waitingMax;
   layout_ = layoutOf(capacities_);
   return true;
 }

@@ -16,7 +16,7 @@ namespace dualmap {
 
 // Bump kLayoutVersion with any change here; src/core/fleet-state.ts mirrors the offsets.
 inline constexpr uint64_t kMagic = 0x31'70'61'6D'6C'61'75'64;  // "dualmap1"
-inline constexpr uint32_t kLayoutVersion = 1;
+inline constexpr uint32_t kLayoutVersion = 3;
 inline constexpr size_t kLineBytes = 64;
 
 #define DUALMAP_ASSERT(condition, what)                                                          \
@@ -33,6 +33,7 @@ struct Capacities {
   uint32_t ringPointsMax = 0;      // of one generation of rings, all groups together
   uint32_t indexBlocks = 1 << 20;  // block hashes; rounded up to a power of two
   uint32_t hotnessRequestsMax = 0;
+  uint32_t waitingMax = 0;  // requests that wait in the queues of the router
 };
 
 enum class InstanceState : uint32_t { free = 0, joining = 1, serving = 2, draining = 3, dead = 4 };
@@ -54,14 +55,31 @@ class LoadWord {
     return {static_cast<uint32_t>(word >> kTokenBits), word & kTokenMask};
   }
 
+  /// For whoever has just made itself seen in `standing` (InstanceSlot).
+  [[nodiscard]] Value readInOrder() const noexcept {
+    const uint64_t word = word_.load(std::memory_order_seq_cst);
+    return {static_cast<uint32_t>(word >> kTokenBits), word & kTokenMask};
+  }
+
   /// Relaxed: the word publishes nothing but itself.
   void add(uint64_t tokens) noexcept {
     word_.fetch_add((uint64_t{1} << kTokenBits) + tokens, std::memory_order_relaxed);
   }
 
+  /// Adds unless as many tokens as `limit` are there. The first request is always let in.
+  /// Sequentially consistent, as `subtract`: see `standing`.
+  [[nodiscard]] bool tryAdd(uint64_t tokens, uint64_t limit) noexcept {
+    uint64_t word = word_.load(std::memory_order_seq_cst);
+    do {
+      if ((word >> kTokenBits) > 0 && (word & kTokenMask) >= limit) return false;
+    } while (!word_.compare_exchange_weak(word, word + (uint64_t{1} << kTokenBits) + tokens,
+                                          std::memory_order_seq_cst));
+    return true;
+  }
+
   void subtract(uint64_t tokens) noexcept {
     const uint64_t before =
-        word_.fetch_sub((uint64_t{1} << kTokenBits) + tokens, std::memory_order_relaxed);
+        word_.fetch_sub((uint64_t{1} << kTokenBits) + tokens, std::memory_order_seq_cst);
     DUALMAP_ASSERT((before >> kTokenBits) >= 1 && (before & kTokenMask) >= tokens,
                    "more was released than reserved");
   }
@@ -96,14 +114,26 @@ struct alignas(kLineBytes) InstanceSlot {
   LoadWord decoding;                    // first token seen; tokens: whole prompt
   std::atomic<uint64_t> holds;          // requests in flight that name this slot
   std::atomic<uint64_t> insertions;     // blocks inserted, in 1/256 block (prefix_index.h)
+  // Requests that stand in its queue. Raised before room is looked for in `prefilling`, read after
+  // room was given back there, both sequentially consistent: one of the two sees the other.
+  std::atomic<uint32_t> standing;
 
   // Line 2: totals since the slot was taken, for /metrics.
   alignas(kLineBytes) std::atomic<uint64_t> requestsTotal;
   std::atomic<uint64_t> promptTokensTotal;
   std::atomic<uint64_t> cachedTokensTotal;  // predicted hits
   std::atomic<uint64_t> failuresTotal;
+  std::atomic<uint64_t> coldClaimsTotal;  // claimed although the other candidate held more
+  std::atomic<uint64_t> migrationsTotal;  // moved here from the queue of the other candidate
+
+  // Line 3: what the engine last said of itself (src/fleet/engines), whoever sent it the requests.
+  // Main writes, anyone reads; a hint beside line 1, which no scrape touches.
+  alignas(kLineBytes) std::atomic<double> scrapedWaiting;
+  std::atomic<double> scrapedRunning;
+  std::atomic<double> scrapedKvUse;  // 0..1; below 0: not told
+  std::atomic<double> scrapedAtMs;   // when it was asked; 0: never
 };
-static_assert(sizeof(InstanceSlot) == 3 * kLineBytes);
+static_assert(sizeof(InstanceSlot) == 4 * kLineBytes);
 
 /// Where a thread says which rings it is reading (rings.h). 0: none.
 struct alignas(kLineBytes) ReaderLine {
@@ -118,6 +148,7 @@ struct alignas(kLineBytes) StateHeader {
   uint32_t ringPointsMax;
   uint64_t indexSets;
   uint32_t hotnessRequestsMax;
+  uint32_t waitingMax;
   std::atomic<uint32_t> instanceCount;  // slots ever taken: scans stop here
 
   alignas(kLineBytes) std::atomic<uint64_t> ringsCurrent;  // (version << 2) | buffer; 0: none yet
@@ -140,6 +171,7 @@ struct StateLayout {
   uint64_t rings[kRingBuffers];
   uint64_t index;
   uint64_t hotness;
+  uint64_t queues;
   uint64_t bytes;
 };
 
@@ -171,6 +203,7 @@ class FleetState {
   }
   [[nodiscard]] char* index() const noexcept { return base_ + layout_.index; }
   [[nodiscard]] char* hotness() const noexcept { return base_ + layout_.hotness; }
+  [[nodiscard]] char* queues() const noexcept { return base_ + layout_.queues; }
   [[nodiscard]] const StateLayout& layout() const noexcept { return layout_; }
   [[nodiscard]] const Capacities& capacities() const noexcept { return capacities_; }
   /// Bytes from the start of the memory to the aligned base.

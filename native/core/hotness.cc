@@ -36,14 +36,13 @@ void Hotness::resize(uint32_t instances) noexcept {
 
 uint64_t Hotness::requestsSeen() const noexcept {
   const StateHeader& header = state_->header();
-  return std::min<uint64_t>(header.hotnessHead.load(std::memory_order_relaxed),
-                            header.hotnessWindow.load(std::memory_order_relaxed));
+  return std::min<uint64_t>(header.hotnessHead.load(std::memory_order_relaxed), window());
 }
 
 Hotness::Record& Hotness::nextRecord() noexcept {
   StateHeader& header = state_->header();
   const uint64_t at = header.hotnessHead.fetch_add(1, std::memory_order_relaxed);
-  Record& record = records_[at % header.hotnessWindow.load(std::memory_order_relaxed)];
+  Record& record = records_[at % window()];
   for (std::atomic<uint64_t>& entry : record.keys) {
     const uint64_t key = entry.load(std::memory_order_relaxed);
     if (key == 0) break;
@@ -55,7 +54,7 @@ Hotness::Record& Hotness::nextRecord() noexcept {
 
 // A count that is already zero stays so: the cell was started anew by another key or by `resize`.
 void Hotness::uncount(uint64_t key) noexcept {
-  std::atomic<uint64_t>* cell = cellOf(key, false);
+  std::atomic<uint64_t>* cell = findCell(key);
   if (cell == nullptr) return;
   uint64_t value = cell->load(std::memory_order_relaxed);
   while ((value & kCountMask) > 0) {
@@ -63,18 +62,41 @@ void Hotness::uncount(uint64_t key) noexcept {
   }
 }
 
-// The cell of a key; a cell whose count is zero may be taken over.
-std::atomic<uint64_t>* Hotness::cellOf(uint64_t key, bool mayTake) noexcept {
+uint64_t Hotness::countAfterNext(uint64_t key) const noexcept {
+  const std::atomic<uint64_t>* cell = findCell(key);
+  if (cell == nullptr) return 1;
+  const uint64_t value = cell->load(std::memory_order_relaxed);
+  const uint64_t head = state_->header().hotnessHead.load(std::memory_order_relaxed);
+  for (const std::atomic<uint64_t>& entry : records_[head % window()].keys) {
+    const uint64_t leaving = entry.load(std::memory_order_relaxed);
+    if (leaving == 0) break;
+    if (leaving == key && (value & kCountMask) > 0) return value;
+  }
+  return value + 1;
+}
+
+std::atomic<uint64_t>* Hotness::bucketOf(uint64_t key) const noexcept {
+  return cells_ + ((key * 0x9E3779B97F4A7C15u >> 20) & cellMask_ & ~uint64_t{kBucket - 1});
+}
+
+std::atomic<uint64_t>* Hotness::findCell(uint64_t key) const noexcept {
   const uint64_t tag = key & kTagMask;
-  const uint64_t bucket = (key * 0x9E3779B97F4A7C15u >> 20) & cellMask_ & ~uint64_t{kBucket - 1};
+  std::atomic<uint64_t>* const bucket = bucketOf(key);
   for (uint32_t i = 0; i < kBucket; ++i) {
-    std::atomic<uint64_t>& cell = cells_[bucket + i];
+    std::atomic<uint64_t>& cell = bucket[i];
     const uint64_t value = cell.load(std::memory_order_relaxed);
     if (value != 0 && (value & kTagMask) == tag) return &cell;
   }
-  if (!mayTake) return nullptr;
+  return nullptr;
+}
+
+// A cell whose count is zero may be taken over.
+std::atomic<uint64_t>* Hotness::findOrTakeCell(uint64_t key) noexcept {
+  if (std::atomic<uint64_t>* const found = findCell(key); found != nullptr) return found;
+  const uint64_t tag = key & kTagMask;
+  std::atomic<uint64_t>* const bucket = bucketOf(key);
   for (uint32_t i = 0; i < kBucket; ++i) {
-    std::atomic<uint64_t>& cell = cells_[bucket + i];
+    std::atomic<uint64_t>& cell = bucket[i];
     uint64_t value = cell.load(std::memory_order_relaxed);
     if ((value & kCountMask) != 0) continue;
     if (cell.compare_exchange_strong(value, tag, std::memory_order_relaxed)) return &cell;

@@ -4,6 +4,7 @@
 // more.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -25,6 +26,16 @@ class Hotness {
   /// Fits the window to the number of instances and starts it anew if its size changes.
   void resize(uint32_t instances) noexcept;
 
+  /// The level that `levelOf` would return now, without counting the request.
+  template <typename IsLoaded>
+  [[nodiscard]] uint32_t peekLevelOf(const LevelKeys& levels, uint32_t instances,
+                                     IsLoaded&& isLoaded) const noexcept {
+    const uint64_t seen = std::min<uint64_t>(requestsSeen() + 1, window());
+    return firstColdLevel(levels, [&](uint32_t i) {
+      return judge(levels.keys[i], countAfterNext(levels.keys[i]), seen, instances, isLoaded);
+    });
+  }
+
   /// Counts a request and returns the level of its key: the shallowest that is not hot.
   /// `isLoaded(key)` tells whether both candidates of a key are busy: only then may it become hot.
   template <typename IsLoaded>
@@ -32,17 +43,10 @@ class Hotness {
                                  IsLoaded&& isLoaded) noexcept {
     Record& record = nextRecord();
     const uint64_t seen = requestsSeen();
-    uint32_t level = 0;
-    bool isSettled = false;
-    for (uint32_t i = 0; i < levels.count && i < kLevelsCounted; ++i) {
+    return firstColdLevel(levels, [&](uint32_t i) {
       record.keys[i].store(levels.keys[i], std::memory_order_relaxed);
-      const Share share = count(levels.keys[i], seen, instances, isLoaded);
-      if (!isSettled) level = i;
-      if (!share.isHot) isSettled = true;
-      // Deeper keys are counted only under one that could become hot soon.
-      if (!share.isWarm) break;
-    }
-    return level;
+      return count(levels.keys[i], seen, instances, isLoaded);
+    });
   }
 
  private:
@@ -57,11 +61,33 @@ class Hotness {
     bool isWarm;
   };
 
+  // The first level whose `shareAt` is not hot.
+  template <typename ShareAt>
+  static uint32_t firstColdLevel(const LevelKeys& levels, ShareAt&& shareAt) noexcept {
+    uint32_t level = 0;
+    bool isSettled = false;
+    for (uint32_t i = 0; i < levels.count && i < kLevelsCounted; ++i) {
+      const Share share = shareAt(i);
+      if (!isSettled) level = i;
+      if (!share.isHot) isSettled = true;
+      // Deeper keys are counted only under one that could become hot soon.
+      if (!share.isWarm) break;
+    }
+    return level;
+  }
+
   [[nodiscard]] static uint64_t cellsFor(uint32_t requestsMax) noexcept;
+  [[nodiscard]] uint64_t window() const noexcept {
+    return state_->header().hotnessWindow.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] uint64_t requestsSeen() const noexcept;
   Record& nextRecord() noexcept;
   void uncount(uint64_t key) noexcept;
-  [[nodiscard]] std::atomic<uint64_t>* cellOf(uint64_t key, bool mayTake) noexcept;
+  // The cell of a key as it will be when the next request, which has it, is counted.
+  [[nodiscard]] uint64_t countAfterNext(uint64_t key) const noexcept;
+  [[nodiscard]] std::atomic<uint64_t>* bucketOf(uint64_t key) const noexcept;
+  [[nodiscard]] std::atomic<uint64_t>* findCell(uint64_t key) const noexcept;
+  [[nodiscard]] std::atomic<uint64_t>* findOrTakeCell(uint64_t key) noexcept;
 
   // cell: [tag:39][hot:1][count:24]
   static constexpr uint64_t kCountMask = (uint64_t{1} << 24) - 1;
@@ -70,19 +96,25 @@ class Hotness {
 
   template <typename IsLoaded>
   Share count(uint64_t key, uint64_t seen, uint32_t instances, IsLoaded&& isLoaded) noexcept {
-    std::atomic<uint64_t>* cell = cellOf(key, true);
+    std::atomic<uint64_t>* cell = findOrTakeCell(key);
     if (cell == nullptr) return {false, false};
     const uint64_t cellNow = cell->fetch_add(1, std::memory_order_relaxed) + 1;
+    const Share share = judge(key, cellNow, seen, instances, isLoaded);
+    const bool wasHot = (cellNow & kHotBit) != 0;
+    if (share.isHot && !wasHot) cell->fetch_or(kHotBit, std::memory_order_relaxed);
+    if (!share.isHot && wasHot) cell->fetch_and(~kHotBit, std::memory_order_relaxed);
+    return share;
+  }
+
+  template <typename IsLoaded>
+  static Share judge(uint64_t key, uint64_t cellNow, uint64_t seen, uint32_t instances,
+                     IsLoaded&& isLoaded) noexcept {
     const uint64_t share = (cellNow & kCountMask) * instances;
     const bool isHot = (cellNow & kHotBit) != 0;
     if (!isHot && (cellNow & kCountMask) >= kCountMin && share > 2 * seen && isLoaded(key)) {
-      cell->fetch_or(kHotBit, std::memory_order_relaxed);
       return {true, true};
     }
-    if (isHot && share < seen) {
-      cell->fetch_and(~kHotBit, std::memory_order_relaxed);
-      return {false, false};
-    }
+    if (isHot && share < seen) return {false, false};
     return {isHot, isHot || share >= seen};
   }
 

@@ -16,20 +16,25 @@ uint32_t FleetView::walk(uint32_t ring, uint64_t key, uint32_t except) const noe
                     [&](uint32_t slot) { return slot != except && isServing(slot); });
 }
 
-Candidate FleetView::measure(const RequestView& request, uint32_t slot, uint32_t hitBlocks,
-                             bool isFresh) const noexcept {
+Candidate measure(const FleetState& state, const PolicyOptions& options, uint64_t promptTokens,
+                  uint32_t slot, uint32_t hitBlocks, bool isFresh) noexcept {
   const auto cached =
       static_cast<uint64_t>(hitBlocks * double{kBlockBytes} * options.tokensPerByte);
   Candidate candidate;
   candidate.slot = slot;
   candidate.insertFrom = isFresh ? hitBlocks : 0;
   // An engine always computes at least one token.
-  candidate.cachedTokens = std::min(cached, request.promptTokens - 1);
-  candidate.uncachedTokens = request.promptTokens - candidate.cachedTokens;
+  candidate.cachedTokens = std::min(cached, promptTokens - 1);
+  candidate.uncachedTokens = promptTokens - candidate.cachedTokens;
   candidate.pendingTokens = pendingPrefillTokens(state.slot(slot));
   candidate.ttftEstimateMs =
       estimateTtftMs(state.slot(slot), candidate.pendingTokens + candidate.uncachedTokens);
   return candidate;
+}
+
+Candidate FleetView::measure(const RequestView& request, uint32_t slot, uint32_t hitBlocks,
+                             bool isFresh) const noexcept {
+  return dualmap::measure(state, options, request.promptTokens, slot, hitBlocks, isFresh);
 }
 
 void FleetView::measurePair(const RequestView& request, Decision* pair) const noexcept {
@@ -48,7 +53,7 @@ class DualMapPaper final : public Policy {
  public:
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     const auto always = [](uint64_t) { return true; };
-    out->level = fleet.hotness.levelOf(*request.levels, fleet.group.members, always);
+    out->level = fleet.levelOf(*request.levels, always);
     const uint64_t key = request.levels->keys[out->level];
     out->first = fleet.walk(0, key, kNone);
     if (out->first == kNone) return false;
@@ -91,13 +96,60 @@ class DualMapPaper final : public Policy {
   }
 };
 
+// The pair of the adaptive key; the one that holds more of the prefix is asked first (algorithm.md
+// section 6a). Which of them gets the request is settled when one has room (queues.h). Without
+// queues it is the one with the smaller TTFT.
+class DualMap final : public Policy {
+ public:
+  explicit DualMap(bool bindsLate) noexcept : bindsLate_(bindsLate) {}
+
+  bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
+    // A key is moved to a longer one only while its pair is busy: a lone user is no hotspot.
+    const auto isLoaded = [&](uint64_t key) {
+      const uint32_t first = fleet.walk(0, key, kNone);
+      if (first == kNone || !isBusy(fleet, first)) return false;
+      const uint32_t second = fleet.group.members > 1 ? fleet.walk(1, key, first) : kNone;
+      return second == kNone || isBusy(fleet, second);
+    };
+    out->level = fleet.levelOf(*request.levels, isLoaded);
+    const uint64_t key = request.levels->keys[out->level];
+    out->first = fleet.walk(0, key, kNone);
+    if (out->first == kNone) return false;
+    out->second = fleet.group.members > 1 ? fleet.walk(1, key, out->first) : kNone;
+
+    fleet.measurePair(request, out);
+    if (out->second == kNone) {
+      out->reason = Reason::only;
+      return true;
+    }
+    Candidate& first = out->chosen;
+    Candidate& second = out->other;
+    out->reason = Reason::equalHitLessLoaded;
+    bool takesFirst = first.pendingTokens <= second.pendingTokens;
+    if (first.uncachedTokens != second.uncachedTokens) {
+      out->reason = Reason::warmClaim;
+      takesFirst = bindsLate_ ? first.uncachedTokens < second.uncachedTokens
+                              : first.ttftEstimateMs <= second.ttftEstimateMs;
+    }
+    if (!takesFirst) std::swap(first, second);
+    return true;
+  }
+
+ private:
+  static bool isBusy(const FleetView& fleet, uint32_t slot) noexcept {
+    return pendingPrefillTokens(fleet.state.slot(slot)) > 0;
+  }
+
+  const bool bindsLate_;
+};
+
 // Members in order, one after the other, over all threads.
 class RoundRobin final : public Policy {
  public:
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     const uint32_t* members = fleet.rings.members(fleet.group);
     const uint32_t count = fleet.group.members;
-    const uint64_t turn = fleet.state.header().roundRobin.fetch_add(1, std::memory_order_relaxed);
+    const uint64_t turn = fleet.turn();
     const auto next = [&](uint32_t except, auto accepts) {
       for (uint32_t i = 0; i < count; ++i) {
         const uint32_t slot = members[(turn + i) % count];
@@ -176,7 +228,7 @@ class ConsistentHash final : public Policy {
 
 }  // namespace
 
-std::unique_ptr<Policy> makePolicy(PolicyName name) {
+std::unique_ptr<Policy> makePolicy(PolicyName name, bool bindsLate) {
   switch (name) {
     case PolicyName::dualmapPaper:
       return std::make_unique<DualMapPaper>();
@@ -186,6 +238,8 @@ std::unique_ptr<Policy> makePolicy(PolicyName name) {
       return std::make_unique<LeastTokens>();
     case PolicyName::consistentHash:
       return std::make_unique<ConsistentHash>();
+    case PolicyName::dualmap:
+      return std::make_unique<DualMap>(bindsLate);
   }
   return nullptr;
 }
@@ -194,7 +248,7 @@ bool chooseLeastRequests(const FleetView& fleet, Decision* out) noexcept {
   const uint32_t* members = fleet.rings.members(fleet.group);
   const uint32_t count = fleet.group.members;
   // Equal loads take turns.
-  const uint64_t turn = fleet.state.header().roundRobin.fetch_add(1, std::memory_order_relaxed);
+  const uint64_t turn = fleet.turn();
   uint64_t bestLoad = UINT64_MAX;
   for (const bool takesSuspects : {false, true}) {
     for (uint32_t i = 0; i < count && bestLoad > 0; ++i) {

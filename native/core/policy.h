@@ -15,7 +15,7 @@
 
 namespace dualmap {
 
-enum class PolicyName : uint32_t { dualmapPaper, roundRobin, leastTokens, consistentHash };
+enum class PolicyName : uint32_t { dualmapPaper, roundRobin, leastTokens, consistentHash, dualmap };
 
 struct PolicyOptions {
   double sloTtftMs = 5000;
@@ -53,6 +53,8 @@ enum class Reason : uint32_t {
   leastRequests,  // routes without a prompt
   retryOther,     // after a failure: the other candidate
   retryNext,      // after more failures: the next distinct instance
+  warmClaim,      // no other candidate holds more of its prefix
+  coldClaim,      // the other candidate holds more, but would have been too late
 };
 
 struct Decision {
@@ -64,19 +66,28 @@ struct Decision {
   Reason reason = Reason::only;
 };
 
+/// An instance as a candidate of a request of which it holds `hitBlocks` leading blocks.
+[[nodiscard]] Candidate measure(const FleetState& state, const PolicyOptions& options,
+                                uint64_t promptTokens, uint32_t slot, uint32_t hitBlocks,
+                                bool isFresh) noexcept;
+
+/// Whether a decision leaves a trace in the hotness window and in the turns of equals.
+enum class Counting : bool { no = false, yes = true };
+
 /// What a rule reads of the fleet during one decision.
 class FleetView {
  public:
   FleetView(const FleetState& state, const PrefixIndex& index, Hotness& hotness,
             const Rings::Reading& rings, const RingGroup& group, const PolicyOptions& options,
-            double nowMs) noexcept
+            double nowMs, Counting counting = Counting::yes) noexcept
       : state(state),
         index(index),
         hotness(hotness),
         rings(rings),
         group(group),
         options(options),
-        nowMs(nowMs) {}
+        nowMs(nowMs),
+        counting(counting) {}
 
   [[nodiscard]] bool isServing(uint32_t slot) const noexcept {
     const auto value = state.slot(slot).state.load(std::memory_order_relaxed);
@@ -87,6 +98,19 @@ class FleetView {
   }
   [[nodiscard]] bool isAvailable(uint32_t slot) const noexcept {
     return isServing(slot) && !isSuspect(slot);
+  }
+
+  /// Level of the request's key. `isLoaded`: see hotness.h.
+  template <typename IsLoaded>
+  [[nodiscard]] uint32_t levelOf(const LevelKeys& levels, IsLoaded&& isLoaded) const noexcept {
+    return counting == Counting::yes ? hotness.levelOf(levels, group.members, isLoaded)
+                                     : hotness.peekLevelOf(levels, group.members, isLoaded);
+  }
+  /// Whose turn it is among equals.
+  [[nodiscard]] uint64_t turn() const noexcept {
+    std::atomic<uint64_t>& turns = state.header().roundRobin;
+    return counting == Counting::yes ? turns.fetch_add(1, std::memory_order_relaxed)
+                                     : turns.load(std::memory_order_relaxed);
   }
 
   /// The first instance clockwise that is available and not `except`; if there is none, one that at
@@ -106,6 +130,7 @@ class FleetView {
   const RingGroup& group;
   const PolicyOptions& options;
   const double nowMs;
+  const Counting counting;
 };
 
 class Policy {
@@ -116,7 +141,7 @@ class Policy {
                                     Decision* out) noexcept = 0;
 };
 
-[[nodiscard]] std::unique_ptr<Policy> makePolicy(PolicyName name);
+[[nodiscard]] std::unique_ptr<Policy> makePolicy(PolicyName name, bool bindsLate);
 
 /// The rule for routes without a prompt: fewest requests in flight.
 [[nodiscard]] bool chooseLeastRequests(const FleetView& fleet, Decision* out) noexcept;

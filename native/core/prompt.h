@@ -44,6 +44,9 @@ class PromptScanner {
   [[nodiscard]] ScanFault scan(const char* body, size_t bytes, size_t capacity, PromptKind kind,
                                Prompt* out) noexcept;
 
+  /// Key of the whole prompt of the last scan: the chained hash of all its bytes.
+  [[nodiscard]] uint64_t wholeKey() noexcept { return chain_.keyHere(); }
+
  private:
   // The top-level fields that are read; `input` is `prompt` or `input`.
   enum Field : uint32_t {

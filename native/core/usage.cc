@@ -1,6 +1,8 @@
 #include "usage.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace dualmap {
 

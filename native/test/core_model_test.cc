@@ -1,6 +1,8 @@
 // Random requests and events, on a core and on a plain list of tickets: after each, every counter
 // of every instance is what the list says.
 
+#include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <map>
 #include <set>
@@ -31,7 +33,9 @@ class Model {
     held.slot = chosen.slot;
     held.uncached = chosen.uncachedTokens;
     held.prompt = placement.promptTokens;
-    held.dueMs = nowMs + chosen.ttftEstimateMs;
+    // A stream that does not begin is taken for stalled after 5 s, or 8 times what was expected.
+    const double stalledMs = nowMs + std::max(5000.0, 8 * chosen.ttftEstimateMs);
+    held.dueMs = stream ? std::ceil(stalledMs / 100) * 100 : nowMs + chosen.ttftEstimateMs;
     CHECK(held.tried.insert(chosen.slot).second);
   }
 
@@ -71,9 +75,9 @@ class Play {
                             random_.chance(0.8) ? InstanceState::serving : InstanceState::dead);
     }
     if (random_.chance(0.05)) {
-      router.core->endDuePrefills(nowMs_);
+      router.core->look(nowMs_);
       for (auto& [id, held] : model.tickets) {
-        const bool isDue = !held.stream && held.dueMs <= nowMs_;
+        const bool isDue = held.dueMs <= nowMs_;
         if (isDue && held.phase == Model::Held::prefilling) held.phase = Model::Held::decoding;
       }
     } else if (model.tickets.empty() || random_.chance(0.35)) {
@@ -87,7 +91,7 @@ class Play {
   }
 
   void endAll() {
-    for (const auto& [id, held] : model.tickets) router.core->end(id);
+    for (const auto& [id, held] : model.tickets) router.core->end(id, 0);
     model.tickets.clear();
   }
 
@@ -132,7 +136,7 @@ class Play {
     const bool isIdle = held.phase == Model::Held::idle;
     switch (random_.below(isIdle ? 2 : 5)) {
       case 0:
-        router.core->end(id);
+        router.core->end(id, 0);
         model.tickets.erase(id);
         break;
       case 1:
@@ -142,10 +146,10 @@ class Play {
         router.core->suspect(id, nowMs_);
         break;
       case 3:
-        router.core->answered(id);
+        router.core->answered(id, 0);
         break;
       default:
-        router.core->firstToken(id);
+        router.core->firstToken(id, 0);
         if (held.phase == Model::Held::prefilling) held.phase = Model::Held::decoding;
     }
   }

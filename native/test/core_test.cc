@@ -13,21 +13,21 @@ constexpr double backoffMs = 500;
 TEST(aTicketIsVoidAfterItsEnd) {
   Router router(2);
   const uint64_t ticket = router.place(1).ticket;
-  router.core->end(ticket);
+  router.core->end(ticket, 0);
   CHECK_EQUAL(router.core->ticketsInUse(), 0u);
   Placement placement;
   const char* why = "a ticket was used after its end";
-  CHECK_DIES(router.core->end(ticket), why);
-  CHECK_DIES(router.core->firstToken(ticket), why);
-  CHECK_DIES(router.core->answered(ticket), why);
+  CHECK_DIES(router.core->end(ticket, 0), why);
+  CHECK_DIES(router.core->firstToken(ticket, 0), why);
+  CHECK_DIES(router.core->answered(ticket, 0), why);
   CHECK_DIES(router.core->suspect(ticket, 0), why);
   CHECK_DIES((void)router.core->retry(ticket, 0, &placement), why);
   // The next ticket lies in the same place and is another one.
   const uint64_t next = router.place(2).ticket;
   CHECK(next != ticket);
-  CHECK_DIES(router.core->end(ticket), why);
-  CHECK_DIES(router.core->end(next + 1), "unknown ticket");
-  router.core->end(next);
+  CHECK_DIES(router.core->end(ticket, 0), why);
+  CHECK_DIES(router.core->end(next + 1, 0), "unknown ticket");
+  router.core->end(next, 0);
 }
 
 TEST(anAnswerNeedsAnInstance) {
@@ -35,11 +35,11 @@ TEST(anAnswerNeedsAnInstance) {
   const uint64_t ticket = router.place(1).ticket;
   Placement placement;
   CHECK(!router.core->retry(ticket, 0, &placement));
-  CHECK_DIES(router.core->firstToken(ticket), "an answer without an instance");
-  CHECK_DIES(router.core->answered(ticket), "an answer without an instance");
+  CHECK_DIES(router.core->firstToken(ticket, 0), "an answer without an instance");
+  CHECK_DIES(router.core->answered(ticket, 0), "an answer without an instance");
   router.core->suspect(ticket, 0);  // nobody to suspect
   CHECK_EQUAL(router.slot(0).failures.load(), 0u);
-  router.core->end(ticket);
+  router.core->end(ticket, 0);
   CHECK(router.fleet.isIdle());
 }
 
@@ -59,7 +59,7 @@ TEST(aRetryTakesTheOtherThenTheNextDistinct) {
     }
     CHECK(!router.core->retry(first.ticket, 0, &placement));
     CHECK(router.fleet.isIdle());
-    router.core->end(first.ticket);
+    router.core->end(first.ticket, 0);
   }
 }
 
@@ -76,7 +76,7 @@ TEST(aRetryLeavesSuspectsForLast) {
   }
   CHECK(router.core->retry(first.ticket, 999, &placement));
   CHECK_EQUAL(placement.decision.chosen.slot, other);
-  router.core->end(first.ticket);
+  router.core->end(first.ticket, 0);
 }
 
 TEST(whoServesNobodyIsSaidSo) {
@@ -93,7 +93,7 @@ TEST(whoServesNobodyIsSaidSo) {
   CHECK_EQUAL(router.placeBody(body, PromptKind::chat, &placement), PlaceStatus::modelNotFound);
   CHECK_EQUAL(router.core->placeBare("b", 0, &placement), PlaceStatus::modelNotFound);
   CHECK_EQUAL(router.core->placeBare("a", 0, &placement), PlaceStatus::placed);
-  router.core->end(placement.ticket);
+  router.core->end(placement.ticket, 0);
   router.fleet.setState(0, InstanceState::dead);
   router.fleet.setState(1, InstanceState::joining);
   CHECK_EQUAL(router.core->placeBare("a", 0, &placement), PlaceStatus::noInstance);
@@ -127,7 +127,7 @@ TEST(embeddingsLeaveThePrefixCacheAlone) {
         router.placeBody(R"({"input":")" + text + R"("})", PromptKind::embedding, &placement),
         PlaceStatus::placed);
     CHECK_EQUAL(placement.decision.chosen.cachedTokens, 0u);
-    router.core->end(placement.ticket);
+    router.core->end(placement.ticket, 0);
   }
   CHECK_EQUAL(router.slot(0).insertions.load(), 0u);
   for (const uint64_t cached : {0u, 7u * 128}) {
@@ -135,7 +135,7 @@ TEST(embeddingsLeaveThePrefixCacheAlone) {
         router.placeBody(R"({"prompt":")" + text + R"("})", PromptKind::completion, &placement),
         PlaceStatus::placed);
     CHECK_EQUAL(placement.decision.chosen.cachedTokens, cached);
-    router.core->end(placement.ticket);
+    router.core->end(placement.ticket, 0);
   }
 }
 
@@ -144,9 +144,9 @@ TEST(totalsCountEveryAttempt) {
   const Placement first = router.place(1);
   Placement second;
   CHECK(router.core->retry(first.ticket, 0, &second));
-  router.core->end(first.ticket);
+  router.core->end(first.ticket, 0);
   const Placement warm = router.place(1);
-  router.core->end(warm.ticket);
+  router.core->end(warm.ticket, 0);
   uint64_t requests = 0;
   uint64_t prompt = 0;
   uint64_t cached = 0;
@@ -167,15 +167,15 @@ TEST(prefillsWithoutAStreamEndByEstimate) {
   CHECK_EQUAL(router.placeBody(body, PromptKind::completion, &unary, 1000), PlaceStatus::placed);
   const Placement streamed = router.place(1, 1000);
   InstanceSlot& slot = router.slot(0);
-  router.core->endDuePrefills(1099.9);  // 1,000 tokens at 0.1 ms
+  router.core->look(1099.9);  // 1,000 tokens at 0.1 ms
   CHECK_EQUAL(slot.prefilling.read().requests, 2u);
-  router.core->endDuePrefills(1100);
+  router.core->look(1100);
   CHECK_EQUAL(slot.prefilling.read().requests, 1u);
   CHECK_EQUAL(slot.decoding.read().tokens, 1000u);
-  router.core->endDuePrefills(1e9);
+  router.core->look(5999);
   CHECK_EQUAL(slot.prefilling.read().requests, 1u);
-  router.core->end(unary.ticket);
-  router.core->end(streamed.ticket);
+  router.core->end(unary.ticket, 0);
+  router.core->end(streamed.ticket, 0);
   CHECK(router.fleet.isIdle());
 }
 
@@ -193,7 +193,7 @@ TEST(aBurstOfFailuresCountsOnce) {
   CHECK_EQUAL(slot.failures.load(), 1u);
   CHECK_EQUAL(slot.failuresTotal.load(), failed);
   CHECK_EQUAL(slot.suspectUntilMs.load(), 100 + backoffMs);
-  for (const Placement& placement : burst) router.core->end(placement.ticket);
+  for (const Placement& placement : burst) router.core->end(placement.ticket, 0);
 }
 
 /// Places until somebody lands on slot 0, and how many did not.
@@ -201,7 +201,7 @@ Placement landOnZero(Router& router, double nowMs) {
   for (uint64_t name = 1000;; ++name) {
     const Placement placement = router.place(name, nowMs);
     if (placement.decision.chosen.slot == 0) return placement;
-    router.core->end(placement.ticket);
+    router.core->end(placement.ticket, 0);
     if (name == 1100) {
       CHECK_THAT(false, "nobody lands on slot 0");
       return router.place(name, nowMs);
@@ -214,7 +214,7 @@ bool isAvoided(Router& router, double nowMs) {
   for (uint64_t name = 1000; name < 1050; ++name) {
     const Placement placement = router.place(name, nowMs);
     isAvoided = isAvoided && placement.decision.chosen.slot != 0;
-    router.core->end(placement.ticket);
+    router.core->end(placement.ticket, 0);
   }
   return isAvoided;
 }
@@ -226,7 +226,7 @@ TEST(suspicionGrowsWithEveryTrialThatFails) {
   Placement placement = landOnZero(router, nowMs);
   for (uint32_t failures = 1; failures <= 12; ++failures) {
     router.core->suspect(placement.ticket, nowMs);
-    router.core->end(placement.ticket);
+    router.core->end(placement.ticket, 0);
     const double wait = std::min(30'000.0, backoffMs * static_cast<double>(1u << (failures - 1)));
     CHECK_EQUAL(slot.failures.load(), failures);
     CHECK_EQUAL(slot.suspectUntilMs.load(), nowMs + wait);
@@ -238,26 +238,26 @@ TEST(suspicionGrowsWithEveryTrialThatFails) {
     CHECK(isAvoided(router, nowMs));
     nowMs += 10;
   }
-  router.core->firstToken(placement.ticket);
+  router.core->firstToken(placement.ticket, 0);
   CHECK_EQUAL(slot.failures.load(), 0u);
   CHECK_EQUAL(slot.suspectUntilMs.load(), 0.0);
   CHECK(!isAvoided(router, nowMs));
-  router.core->end(placement.ticket);
+  router.core->end(placement.ticket, 0);
 }
 
 TEST(aTrialThatTellsNothingLeavesTheSuspicion) {
   Router router(3);
   Placement placement = landOnZero(router, 0);
   router.core->suspect(placement.ticket, 0);
-  router.core->end(placement.ticket);
+  router.core->end(placement.ticket, 0);
   placement = landOnZero(router, 500);
-  router.core->end(placement.ticket);  // its client went away
+  router.core->end(placement.ticket, 0);  // its client went away
   CHECK(isAvoided(router, 999));
   placement = landOnZero(router, 1000);
-  router.core->answered(placement.ticket);
+  router.core->answered(placement.ticket, 0);
   CHECK_EQUAL(router.slot(0).failures.load(), 0u);
   CHECK(!isAvoided(router, 1000));
-  router.core->end(placement.ticket);
+  router.core->end(placement.ticket, 0);
 }
 
 }  // namespace

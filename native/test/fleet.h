@@ -23,6 +23,7 @@ class Fleet {
     capacities.ringPointsMax = 40'000;
     capacities.indexBlocks = 1 << 14;
     capacities.hotnessRequestsMax = 4096;
+    capacities.waitingMax = 500;
     return capacities;
   }
 

@@ -33,7 +33,7 @@ class RequestThread {
     for (uint32_t i = 0; i < requestsPerThread || changes < changesMin; ++i) {
       nowMs_ += 1;
       place();
-      if (random_.chance(0.1)) core_->endDuePrefills(nowMs_);
+      if (random_.chance(0.1)) core_->look(nowMs_);
       for (int events = 0; events < 3 && !tickets_.empty(); ++events) onSomeTicket();
       while (tickets_.size() > 30) end(0);
     }
@@ -88,9 +88,9 @@ class RequestThread {
     } else if (!request.isReserved) {
       return;
     } else if (event < 7) {
-      core_->firstToken(request.ticket);
+      core_->firstToken(request.ticket, 0);
     } else if (event == 7) {
-      core_->answered(request.ticket);
+      core_->answered(request.ticket, 0);
     } else {
       if (random_.chance(0.1)) core_->suspect(request.ticket, nowMs_);
       Placement placement;
@@ -100,7 +100,7 @@ class RequestThread {
   }
 
   void end(size_t at) {
-    core_->end(tickets_[at].ticket);
+    core_->end(tickets_[at].ticket, 0);
     tickets_[at] = tickets_.back();
     tickets_.pop_back();
   }

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "fleet.h"
 #include "test.h"
@@ -29,7 +30,15 @@ class Hot {
  public:
   explicit Hot(uint32_t count = instances) : hotness(fleet.state), count_(count) {}
 
+  /// What would be answered is always told before.
   uint32_t ask(const std::vector<uint64_t>& keys, bool isLoaded = true) {
+    const auto always = [=](uint64_t) { return isLoaded; };
+    const uint32_t told = std::as_const(hotness).peekLevelOf(keysOf(keys), count_, always);
+    const uint32_t level = count(keys, isLoaded);
+    CHECK_EQUAL(told, level);
+    return level;
+  }
+  uint32_t count(const std::vector<uint64_t>& keys, bool isLoaded) {
     return hotness.levelOf(keysOf(keys), count_, [=](uint64_t) { return isLoaded; });
   }
   /// A request of a key that comes only once.

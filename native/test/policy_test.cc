@@ -24,7 +24,7 @@ class Placing {
     Placement placement;
     const auto blocks = static_cast<uint32_t>(chain.size());
     status = core.placeChain(chain.data(), blocks, blocks * 128, 0, nowMs, &placement);
-    if (status == PlaceStatus::placed) core.end(placement.ticket);
+    if (status == PlaceStatus::placed) core.end(placement.ticket, 0);
     return placement.decision;
   }
 
@@ -242,7 +242,7 @@ TEST(bareRequestsGoWhereFewestAre) {
     counts[placement.decision.chosen.slot] += 1;
   }
   CHECK(counts == (std::vector<int>{3, 3, 3, 3}));
-  for (const uint64_t ticket : tickets) placing.core.end(ticket);
+  for (const uint64_t ticket : tickets) placing.core.end(ticket, 0);
   CHECK(placing.fleet.isIdle());
 }
 

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Config } from './config.ts';
 import { defineCommand, givenOptions } from './flags.ts';
 import { resolveConfig } from './load.ts';
-import type { CommandName } from './options.ts';
+import type { CommandName } from './option.ts';
 
 /**
  * Commands that start with a whole configuration (`serve`, `check`, `demo`), and the one place

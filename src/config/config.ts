@@ -9,8 +9,23 @@ export const policies = [
   'round_robin',
   'least_tokens',
   'consistent_hash',
+  'dualmap',
 ] as const;
 export type PolicyName = (typeof policies)[number];
+
+export const queueModes = ['auto', 'router', 'direct'] as const;
+export type QueueMode = (typeof queueModes)[number];
+
+export const bindings = ['auto', 'late', 'early'] as const;
+export type Binding = (typeof bindings)[number];
+
+/** Order is that of `QueueOrder` in native/core/queues.h. */
+export const queueOrders = ['deadline', 'hit', 'fcfs'] as const;
+export type QueueOrder = (typeof queueOrders)[number];
+
+/** Order is that of `LatePolicy` in native/core/queues.h. */
+export const latePolicies = ['serve', 'shed'] as const;
+export type LatePolicy = (typeof latePolicies)[number];
 
 export const frontEnds = ['auto', 'uws', 'http'] as const;
 export type FrontEnd = (typeof frontEnds)[number];
@@ -58,6 +73,17 @@ export interface Config {
   readonly indexBlocks: number;
   readonly instancesMax: number;
 
+  /** `auto` in these: as the policy has it (`policy.ts`). */
+  readonly queueMode: QueueMode;
+  readonly binding: Binding;
+  readonly queueOrder: QueueOrder | 'auto';
+  /** Un-prefilled tokens in an instance above which it has no room; `null`: as the policy has it. */
+  readonly prefillWindowTokens: number | null;
+  readonly latePolicy: LatePolicy;
+  readonly queueSize: number;
+  readonly queueTimeoutMs: number;
+  readonly warmthPatience: number;
+
   readonly firstTokenTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly suspectBackoffMs: number;
@@ -68,9 +94,15 @@ export interface Config {
   readonly healthFailureThreshold: number;
   readonly healthSuccessThreshold: number;
   readonly shutdownGraceMs: number;
+  /** How often each engine's own metrics are read. */
+  readonly metricsPollIntervalMs: number | null;
 
   readonly explain: boolean;
   readonly logLevel: LogLevel;
   readonly logJson: boolean;
   readonly prometheusPort: number | null;
+  readonly journalFile: string | null;
+  readonly journalBytesMax: number;
+  /** Files of the journal, the one being written included. */
+  readonly journalFilesMax: number;
 }

@@ -1,7 +1,8 @@
 import { Command, Option as Flag } from 'commander';
 import type { Config } from './config.ts';
 import { didYouMean } from './nearest.ts';
-import { type CommandName, environmentName, fieldsOf, options } from './options.ts';
+import type { CommandName } from './option.ts';
+import { environmentName, fieldsOf, options } from './options.ts';
 
 /**
  * The options of the table as flags of a command line. Reads what was given; judges nothing but

@@ -148,19 +148,25 @@ export function text(pattern: RegExp, description: Omit<Kind<string>, Method>): 
 type Method = 'parse' | 'format' | 'standsAlone';
 
 /** The same kind, but the word `off` gives null. Zero stays a number. */
-export function orOff<T>(kind: Kind<T>): Kind<T | null> {
+export const orOff = <T>(kind: Kind<T>): Kind<T | null> => orWord(kind, 'off');
+
+/** The same kind, but the word `auto` gives null. */
+export const orAuto = <T>(kind: Kind<T>): Kind<T | null> => orWord(kind, 'auto');
+
+function orWord<T>(kind: Kind<T>, word: 'off' | 'auto'): Kind<T | null> {
+  const shouted = word.toUpperCase();
   return {
     ...kind,
-    accepts: `${kind.accepts}, or \`off\``,
+    accepts: `${kind.accepts}, or \`${word}\``,
     parse(given) {
-      if (given === 'off') return { value: null };
+      if (given === word) return { value: null };
       // Where any text is taken, this one would become a key or a path that nobody meant.
-      if (given.toLowerCase() === 'off') return refuse(given, `${kind.accepts}, or off`);
+      if (given.toLowerCase() === word) return refuse(given, `${kind.accepts}, or ${word}`);
       const parsed = kind.parse(given);
       if ('value' in parsed) return parsed;
-      return { faults: parsed.faults.map((fault) => `${fault}, or off`) };
+      return { faults: parsed.faults.map((fault) => `${fault}, or ${word}`) };
     },
-    format: (value) => (value === null ? 'off' : kind.format(value)),
-    edges: { taken: [...kind.edges.taken, 'off'], refused: [...kind.edges.refused, 'OFF'] },
+    format: (value) => (value === null ? word : kind.format(value)),
+    edges: { taken: [...kind.edges.taken, word], refused: [...kind.edges.refused, shouted] },
   };
 }

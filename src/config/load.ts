@@ -1,7 +1,8 @@
 import type { Config } from './config.ts';
 import { readOptionsFile } from './file.ts';
 import { type GivenOptions, readArguments } from './flags.ts';
-import { type CommandName, environmentName, fieldsOf, options } from './options.ts';
+import type { CommandName } from './option.ts';
+import { environmentName, fieldsOf, options } from './options.ts';
 
 /**
  * Command line over environment over file over default, checked, with every fault at once: those of

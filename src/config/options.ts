@@ -1,33 +1,15 @@
 import { availableParallelism } from 'node:os';
-import { type Config, frontEnds, logLevels, policies } from './config.ts';
+import { type Config, frontEnds } from './config.ts';
 import { urlList } from './instance-url.ts';
 import * as kinds from './kinds.ts';
+import { type CommandName, commandNames, filePath, type OptionTable } from './option.ts';
+import { observing } from './options-observing.ts';
+import { queueing, routing } from './options-routing.ts';
 
 /**
  * Every option of the router: the one table from which the command line, the environment, the YAML
  * file, `--help`, the README and the boundary tests are made. Data only.
  */
-
-export const commandNames = ['serve', 'check', 'demo'] as const;
-export type CommandName = (typeof commandNames)[number];
-
-export interface Option<T> {
-  /** `--name` on the command line, `name:` in the file, `DUALMAP_NAME` in the environment. */
-  readonly name: string;
-  readonly kind: kinds.Kind<T>;
-  /** What a number counts; empty if it has no unit. */
-  readonly unit: string;
-  readonly default: T;
-  /** Stands for the default in the documentation, where that differs from machine to machine. */
-  readonly defaultText?: string;
-  /** What it does and why it is as it is; ends up in `--help` and in the README. */
-  readonly why: string;
-  readonly commands: readonly CommandName[];
-  /** Never shown, in no message. */
-  readonly secret?: true;
-}
-
-export type OptionTable = { readonly [Field in keyof Config]: Option<Config[Field]> };
 
 const all = commandNames;
 /** The demo brings its own instances. */
@@ -37,11 +19,6 @@ const hostName = kinds.text(/^[\w.:-]+$/, {
   placeholder: 'HOST',
   accepts: 'an address or a host name',
   edges: { taken: ['0.0.0.0', '::', 'localhost'], refused: ['', 'a b', '[::]', 'a/b'] },
-});
-const filePath = kinds.text(/^[^\0]+$/, {
-  placeholder: 'FILE',
-  accepts: 'a path',
-  edges: { taken: ['dualmap.yaml', 'a b.yaml'], refused: [''] },
 });
 const urlPath = kinds.text(/^\/[\x21-\x7e]*$/, {
   placeholder: 'PATH',
@@ -167,73 +144,6 @@ const listening = {
   },
 } as const satisfies Partial<OptionTable>;
 
-const routing = {
-  policy: {
-    name: 'policy',
-    kind: kinds.choice(policies),
-    unit: '',
-    default: 'dualmap-paper',
-    why: 'the rule that places requests',
-    commands: all,
-  },
-  sloTtftMs: {
-    name: 'slo-ttft-ms',
-    kind: kinds.integer(1, 3_600_000),
-    unit: 'ms',
-    default: 5000,
-    why: 'objective for the time to first token; 5 s is that of the paper',
-    commands: all,
-  },
-  sloFraction: {
-    name: 'slo-fraction',
-    kind: kinds.decimal(0.01, 1),
-    unit: 'share',
-    default: 0.5,
-    why: 'the warm instance is kept while its estimate is within this share of the objective',
-    commands: all,
-  },
-  prefillUsPerToken: {
-    name: 'prefill-us-per-token',
-    kind: kinds.decimal(0.1, 1_000_000),
-    unit: 'us',
-    default: 160,
-    why: 'time for one uncached prompt token, until it is measured; 160 is a 7B model in the paper',
-    commands: all,
-  },
-  cacheTokens: {
-    name: 'cache-tokens',
-    kind: kinds.integer(0, 10_000_000_000),
-    unit: 'tokens',
-    default: 1_000_000,
-    why: 'prefix cache of one instance, until the engine tells; 0: engines without a prefix cache',
-    commands: all,
-  },
-  bytesPerToken: {
-    name: 'bytes-per-token',
-    kind: kinds.decimal(0.5, 64),
-    unit: 'bytes',
-    default: 4,
-    why: 'prompts are measured in bytes, engines in tokens; 4 is usual for English and code',
-    commands: all,
-  },
-  ringSeed: {
-    name: 'ring-seed',
-    kind: kinds.integer(0, 4_294_967_295),
-    unit: '',
-    default: 0,
-    why: 'routers with the same seed and instances give a prefix the same pair',
-    commands: all,
-  },
-  indexBlocks: {
-    name: 'index-blocks',
-    kind: kinds.integer(1024, 268_435_456),
-    unit: 'blocks',
-    default: 1_048_576,
-    why: 'blocks of 512 bytes in the prefix index of the fleet; its memory is taken at start',
-    commands: all,
-  },
-} as const satisfies Partial<OptionTable>;
-
 const sending = {
   firstTokenTimeoutMs: {
     name: 'request-timeout-secs',
@@ -315,39 +225,12 @@ const sending = {
     why: 'how long requests in flight may go on after SIGTERM; 0 ends them at once',
     commands: all,
   },
-} as const satisfies Partial<OptionTable>;
-
-const observing = {
-  explain: {
-    name: 'explain',
-    kind: kinds.onOff,
-    unit: '',
-    default: false,
-    why: 'answers say in `x-dualmap-*` header fields where they came from and why',
-    commands: all,
-  },
-  logLevel: {
-    name: 'log-level',
-    kind: kinds.choice(logLevels),
-    unit: '',
-    default: 'info',
-    why: 'the least severe line that is logged; `debug` logs every request',
-    commands: all,
-  },
-  logJson: {
-    name: 'log-json',
-    kind: kinds.onOff,
-    unit: '',
-    default: false,
-    why: 'one JSON object a line, for machines',
-    commands: all,
-  },
-  prometheusPort: {
-    name: 'prometheus-port',
-    kind: kinds.orOff(kinds.integer(0, 65_535)),
-    unit: '',
-    default: null,
-    why: 'a second port for `/metrics` alone, out of the reach of clients; 0 takes a free one',
+  metricsPollIntervalMs: {
+    name: 'metrics-poll-interval-ms',
+    kind: kinds.orOff(kinds.integer(50, 3_600_000)),
+    unit: 'ms',
+    default: 1000,
+    why: 'how often the metrics of each engine are read: its queue, which other routers fill too, its cache',
     commands: all,
   },
 } as const satisfies Partial<OptionTable>;
@@ -356,6 +239,7 @@ export const options: OptionTable = {
   ...fleet,
   ...listening,
   ...routing,
+  ...queueing,
   ...sending,
   ...observing,
 };

@@ -15,6 +15,16 @@ export interface Load {
   readonly tokens: number;
 }
 
+/** What an engine said of itself, whoever sent it the requests. */
+export interface Scraped {
+  readonly waiting: number;
+  readonly running: number;
+  /** Share of its cache in use, 0..1; `null`: not told. */
+  readonly kvUse: number | null;
+  /** When it was asked, on the clock of the process. */
+  readonly atMs: number;
+}
+
 const tokenBits = 40n;
 const tokenMask = (1n << tokenBits) - 1n;
 const generationMax = 1023;
@@ -28,9 +38,19 @@ type Word64 =
   | 'promptTokensTotal'
   | 'cachedTokensTotal'
   | 'failuresTotal'
+  | 'coldClaimsTotal'
+  | 'migrationsTotal'
   | 'identity'
   | 'capacityBlocks';
 type Word32 = 'state' | 'generation' | 'failures';
+type Double =
+  | 'baseMs'
+  | 'perTokenMs'
+  | 'suspectUntilMs'
+  | 'scrapedWaiting'
+  | 'scrapedRunning'
+  | 'scrapedKvUse'
+  | 'scrapedAtMs';
 
 /** Typed views on the shared memory of one router. */
 export class FleetState {
@@ -70,6 +90,14 @@ export class FleetState {
     Atomics.store(this.#words32, this.#at(slot, field) / 4, value);
   }
 
+  #readDouble(slot: number, field: Double): number {
+    return this.#doubles[this.#at(slot, field) / 8]!;
+  }
+
+  #writeDouble(slot: number, field: Double, value: number): void {
+    this.#doubles[this.#at(slot, field) / 8] = value;
+  }
+
   /** Words of one thread's statistics; that thread alone writes them. */
   threadStats(thread: number): Float64Array {
     const { stats, statsBytes } = this.#layout;
@@ -101,7 +129,13 @@ export class FleetState {
 
   total(
     slot: number,
-    kind: 'requestsTotal' | 'promptTokensTotal' | 'cachedTokensTotal' | 'failuresTotal',
+    kind:
+      | 'requestsTotal'
+      | 'promptTokensTotal'
+      | 'cachedTokensTotal'
+      | 'failuresTotal'
+      | 'coldClaimsTotal'
+      | 'migrationsTotal',
   ): number {
     return Number(this.#read64(slot, kind));
   }
@@ -117,7 +151,11 @@ export class FleetState {
   }
 
   suspectUntilMs(slot: number): number {
-    return this.#doubles[this.#at(slot, 'suspectUntilMs') / 8]!;
+    return this.#readDouble(slot, 'suspectUntilMs');
+  }
+
+  capacityBlocks(slot: number): number {
+    return Number(this.#read64(slot, 'capacityBlocks'));
   }
 
   /** Prefix cache of the engine, in blocks of 512 bytes of prompt. 0: none. */
@@ -127,8 +165,29 @@ export class FleetState {
 
   /** Expected TTFT of an instance: baseMs + perTokenMs * pending tokens. */
   setSpeed(slot: number, baseMs: number, perTokenMs: number): void {
-    this.#doubles[this.#at(slot, 'baseMs') / 8] = baseMs;
-    this.#doubles[this.#at(slot, 'perTokenMs') / 8] = perTokenMs;
+    this.#writeDouble(slot, 'baseMs', baseMs);
+    this.#writeDouble(slot, 'perTokenMs', perTokenMs);
+  }
+
+  /** Control plane only. The fields are a hint each: a reader may see old ones beside new ones. */
+  setScraped(slot: number, { waiting, running, kvUse, atMs }: Scraped): void {
+    this.#writeDouble(slot, 'scrapedWaiting', waiting);
+    this.#writeDouble(slot, 'scrapedRunning', running);
+    this.#writeDouble(slot, 'scrapedKvUse', kvUse ?? -1);
+    this.#writeDouble(slot, 'scrapedAtMs', atMs);
+  }
+
+  /** `null`: its metrics were never read. */
+  scraped(slot: number): Scraped | null {
+    const atMs = this.#readDouble(slot, 'scrapedAtMs');
+    if (atMs === 0) return null;
+    const kvUse = this.#readDouble(slot, 'scrapedKvUse');
+    return {
+      waiting: this.#readDouble(slot, 'scrapedWaiting'),
+      running: this.#readDouble(slot, 'scrapedRunning'),
+      kvUse: kvUse < 0 ? null : kvUse,
+      atMs,
+    };
   }
 
   /**
@@ -145,7 +204,8 @@ export class FleetState {
     this.#write64(slot, 'identity', identityOf(url));
     for (const field of totals) this.#write64(slot, field, 0n);
     this.#write32(slot, 'failures', 0);
-    this.#doubles[this.#at(slot, 'suspectUntilMs') / 8] = 0;
+    this.#writeDouble(slot, 'suspectUntilMs', 0);
+    this.setScraped(slot, { waiting: 0, running: 0, kvUse: null, atMs: 0 });
     this.setState(slot, 'joining');
     if (slot === count) Atomics.store(this.#words32, countAt, count + 1);
     return slot;

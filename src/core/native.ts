@@ -8,6 +8,9 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { RequestFaultCode } from '../errors.ts';
 import type { PromptKind } from '../terms.ts';
+import { type CoreOptions, latePolicies, policyNames, queueOrders } from './core-options.ts';
+import { hasClaimsAt, never, nextLookAt, PlacementView } from './placement-view.ts';
+import type { LastPrompt, NativeExplanation } from './scan.ts';
 import type { UpstreamAddon } from './upstream-addon.ts';
 
 /** Sizes of the shared memory, fixed when it is made. */
@@ -22,44 +25,12 @@ export interface Capacities {
   readonly indexBlocks: number;
   /** Longest hotness window, in requests. */
   readonly hotnessRequestsMax: number;
-}
-
-/** Order is that of `PolicyName` in native/core/policy.h. */
-export const policyNames = [
-  'dualmap-paper',
-  'round_robin',
-  'least_tokens',
-  'consistent_hash',
-] as const;
-export type PolicyName = (typeof policyNames)[number];
-
-/** Order is that of `Reason` in native/core/policy.h. */
-export const reasons = [
-  'only',
-  'warm_within_slo',
-  'equal_hit_less_loaded',
-  'slo_exceeded',
-  'rotation',
-  'least_tokens',
-  'ring',
-  'least_requests',
-  'retry_other',
-  'retry_next',
-] as const;
-export type Reason = (typeof reasons)[number];
-
-export interface CoreOptions {
-  readonly policy: PolicyName;
-  readonly sloTtftMs: number;
-  /** Share of the SLO up to which the warm candidate stays chosen, 0..1. */
-  readonly sloFraction: number;
-  readonly tokensPerByte: number;
-  readonly suspectBackoffMs: number;
-  readonly suspectBackoffMaxMs: number;
+  /** Requests that may wait in the queues of the router; above, `queue_full`. */
+  readonly waitingMax: number;
 }
 
 /** Order is that of `PlaceStatus` in native/core/core.h; `null` is placed. */
-const placeFaults = [
+export const placeFaults = [
   null,
   'invalid_json',
   'invalid_type',
@@ -67,10 +38,11 @@ const placeFaults = [
   'too_deep',
   'model_not_found',
   'no_instance',
+  'queue_full',
 ] as const satisfies readonly (RequestFaultCode | null)[];
 export type PlaceFault = Exclude<(typeof placeFaults)[number], null>;
 
-const promptKinds: Record<PromptKind, number> = { chat: 0, completion: 1, embedding: 2 };
+export const promptKinds: Record<PromptKind, number> = { chat: 0, completion: 1, embedding: 2 };
 
 /** A member of the rings. Without `models` it serves any model. */
 export interface RingMember {
@@ -85,13 +57,18 @@ interface NativeCore {
   place(body: Uint8Array, kind: number, nowMs: number): number;
   placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number): number;
   placeBare(model: string, nowMs: number): number;
+  explain(body: Uint8Array, kind: number, nowMs: number): NativeExplanation;
+  lastPrompt(): LastPrompt;
   faultParam(): string;
   retry(ticket: number, nowMs: number): boolean;
   suspect(ticket: number, nowMs: number): void;
-  firstToken(ticket: number): void;
-  answered(ticket: number): void;
-  end(ticket: number): void;
-  endDuePrefills(nowMs: number): void;
+  firstToken(ticket: number, nowMs: number): void;
+  answered(ticket: number, nowMs: number): void;
+  end(ticket: number, nowMs: number): void;
+  nextClaim(): number;
+  look(nowMs: number): void;
+  fleetChanged(nowMs: number): void;
+  onWake(callback: () => void): void;
   ticketsInUse(): number;
   buildRings(members: readonly RingMember[], ringSeed: bigint): number;
   pairOf(key: bigint): [number, number];
@@ -123,7 +100,14 @@ export type StateLayout = Record<
   | 'requestsTotal'
   | 'promptTokensTotal'
   | 'cachedTokensTotal'
-  | 'failuresTotal',
+  | 'failuresTotal'
+  | 'coldClaimsTotal'
+  | 'migrationsTotal'
+  | 'standing'
+  | 'scrapedWaiting'
+  | 'scrapedRunning'
+  | 'scrapedKvUse'
+  | 'scrapedAtMs',
   number
 >;
 
@@ -137,6 +121,8 @@ interface NativeScan {
   readonly levelKeys: BigUint64Array;
 }
 
+type NativeCoreOptions = { readonly [name in keyof CoreOptions]: number };
+
 interface Addon extends UpstreamAddon {
   stateBytes(capacities: Capacities): number;
   createState(memory: Uint8Array, capacities: Capacities): void;
@@ -149,7 +135,7 @@ interface Addon extends UpstreamAddon {
   createCore(
     memory: Uint8Array,
     thread: number,
-    options: Omit<CoreOptions, 'policy'> & { policy: number },
+    options: NativeCoreOptions,
     result: Float64Array,
   ): NativeCore;
 }
@@ -190,94 +176,8 @@ export const exitNow = (code: number): never => addon.exitNow(code);
 /** Bare simdjson and XXH3 over a body: the yardstick of `bench decide`. 0: not JSON. */
 export const bareScan = (body: Uint8Array): number => addon.bareScan(body);
 
-export interface ScanResult {
-  readonly fault: RequestFaultCode | null;
-  readonly stream: boolean;
-  readonly model: string;
-  /** Canonical bytes; up to the end of the first user message. */
-  readonly promptBytes: number;
-  readonly firstUserEnd: number;
-  readonly blockHashes: BigUint64Array;
-  readonly levelKeys: BigUint64Array;
-}
-
-/** Reads a body as the request path does (native/core/README.md). Tests, explain. */
-export function scanPrompt(body: Uint8Array, kind: PromptKind): ScanResult {
-  const scan = addon.scanPrompt(body, promptKinds[kind]);
-  const fault = placeFaults[scan.fault] ?? null;
-  if (fault === null) return { ...scan, fault };
-  const none = new BigUint64Array(0);
-  const empty = { stream: false, model: '', promptBytes: 0, firstUserEnd: 0 };
-  return { ...empty, fault, blockHashes: none, levelKeys: none };
-}
-
-/** Indexes of the result array; order is that of `Result` in native/addon.cc. */
-const resultFields = [
-  'ticket',
-  'chosen',
-  'other',
-  'first',
-  'second',
-  'reason',
-  'level',
-  'stream',
-  'promptTokens',
-  'cachedTokens',
-  'ttftEstimateMs',
-  'otherCachedTokens',
-  'otherTtftEstimateMs',
-  'promptBytes',
-  'blocks',
-] as const;
-
-/**
- * What the last `place` or `retry` decided, read from memory that the core wrote: valid until the
- * next one. Slots are -1 where there is none; tokens are counts, times milliseconds.
- */
-export class PlacementView {
-  readonly words = new Float64Array(resultFields.length);
-
-  get ticket(): number {
-    return this.words[0]!;
-  }
-  get chosen(): number {
-    return this.words[1]!;
-  }
-  get other(): number {
-    return this.words[2]!;
-  }
-  get first(): number {
-    return this.words[3]!;
-  }
-  get second(): number {
-    return this.words[4]!;
-  }
-  get reason(): Reason {
-    return reasons[this.words[5]!]!;
-  }
-  /** Level of the key, 0..16: its depth is 512 << level bytes. */
-  get level(): number {
-    return this.words[6]!;
-  }
-  get stream(): boolean {
-    return this.words[7] === 1;
-  }
-  get promptTokens(): number {
-    return this.words[8]!;
-  }
-  get cachedTokens(): number {
-    return this.words[9]!;
-  }
-  get ttftEstimateMs(): number {
-    return this.words[10]!;
-  }
-  get otherCachedTokens(): number {
-    return this.words[11]!;
-  }
-  get otherTtftEstimateMs(): number {
-    return this.words[12]!;
-  }
-}
+/** Order is that of `Waited` in native/core/core.h. */
+const waitedNames = [null, 'placed', 'shed'] as const;
 
 /** `busy`: readers hold every spare buffer just now, call again. */
 export type RingsBuild = 'built' | 'busy' | 'tooLarge';
@@ -288,11 +188,19 @@ export class Core {
   /** What the last `place`, `placeBare` or `retry` decided. */
   readonly placement = new PlacementView();
   readonly #native: NativeCore;
+  #onWork: (() => void) | null = null;
 
   /** `thread`: a number of its own, 0..threadsMax-1. */
   constructor(memory: SharedArrayBuffer, thread: number, options: CoreOptions) {
     stateLayout(memory);
-    const native = { ...options, policy: policyNames.indexOf(options.policy) };
+    const native = {
+      ...options,
+      policy: policyNames.indexOf(options.policy),
+      queues: Number(options.queues),
+      bindsLate: Number(options.bindsLate),
+      queueOrder: queueOrders.indexOf(options.queueOrder),
+      latePolicy: latePolicies.indexOf(options.latePolicy),
+    };
     this.#native = addon.createCore(new Uint8Array(memory), thread, native, this.placement.words);
   }
 
@@ -301,7 +209,9 @@ export class Core {
    * `placement.ticket` must be ended. The fault otherwise: nothing is reserved.
    */
   place(body: Uint8Array, kind: PromptKind, nowMs: number): PlaceFault | null {
-    return placeFaults[this.#native.place(body, promptKinds[kind], nowMs)]!;
+    const fault = placeFaults[this.#native.place(body, promptKinds[kind], nowMs)]!;
+    this.#announceWork();
+    return fault;
   }
 
   /** The same from ready block hashes. */
@@ -311,12 +221,24 @@ export class Core {
     promptTokens: number,
     nowMs: number,
   ): PlaceFault | null {
-    return placeFaults[this.#native.placeChain(chain, blocks, promptTokens, nowMs)]!;
+    const fault = placeFaults[this.#native.placeChain(chain, blocks, promptTokens, nowMs)]!;
+    this.#announceWork();
+    return fault;
   }
 
   /** A request without a prompt; an empty model is served by any instance. */
   placeBare(model: string, nowMs: number): PlaceFault | null {
     return placeFaults[this.#native.placeBare(model, nowMs)]!;
+  }
+
+  /** What `place` would decide now (scan.ts). Reserves nothing, counts nothing. */
+  explain(body: Uint8Array, kind: PromptKind, nowMs: number): NativeExplanation {
+    return this.#native.explain(body, promptKinds[kind], nowMs);
+  }
+
+  /** Of the body that `place` has just placed: to be asked before the next one. For the journal. */
+  lastPrompt(): LastPrompt {
+    return this.#native.lastPrompt();
   }
 
   /** The field of the body at which the last `place` failed; empty if it was none. */
@@ -326,32 +248,85 @@ export class Core {
 
   /** Reserves the other candidate, then the next distinct instance; false when all were tried. */
   retry(ticket: number, nowMs: number): boolean {
-    return this.#native.retry(ticket, nowMs);
+    const isPlaced = this.#native.retry(ticket, nowMs);
+    this.#announceWork();
+    return isPlaced;
   }
 
   /** The instance of the ticket failed before its first token. */
   suspect(ticket: number, nowMs: number): void {
     this.#native.suspect(ticket, nowMs);
+    this.#announceWork();
   }
 
   /** First token seen: the prefill reservation ends, and all suspicion. */
-  firstToken(ticket: number): void {
-    this.#native.firstToken(ticket);
+  firstToken(ticket: number, nowMs: number): void {
+    this.#native.firstToken(ticket, nowMs);
+    this.#announceWork();
   }
 
   /** An answer without tokens began: all suspicion ends. */
-  answered(ticket: number): void {
-    this.#native.answered(ticket);
+  answered(ticket: number, nowMs: number): void {
+    this.#native.answered(ticket, nowMs);
+    this.#announceWork();
   }
 
-  /** Gives back all that the ticket reserved. Exactly once per ticket. */
-  end(ticket: number): void {
-    this.#native.end(ticket);
+  /** Gives back all that the ticket reserved, or its place in the queues. Exactly once a ticket. */
+  end(ticket: number, nowMs: number): void {
+    this.#native.end(ticket, nowMs);
+    this.#announceWork();
   }
 
-  /** Ends prefill reservations of requests without a stream whose estimated time has come. */
-  endDuePrefills(nowMs: number): void {
-    this.#native.endDuePrefills(nowMs);
+  /** Whether `nextClaim` has something. Any call of this core may bring it about. */
+  get hasClaims(): boolean {
+    return this.placement.words[hasClaimsAt] === 1;
+  }
+
+  /**
+   * The next waiting request of this thread whose waiting is over: `placement` then says where it
+   * goes. Shed requests must only be ended.
+   */
+  nextClaim(): 'placed' | 'shed' | null {
+    return waitedNames[this.#native.nextClaim()]!;
+  }
+
+  /** When `look` must be called; infinite if it need not. Any call may change it. */
+  get nextLookMs(): number {
+    const atMs = this.placement.words[nextLookAt]!;
+    return atMs < never ? atMs : Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Ends prefills of requests without a stream whose estimated time has come, and lets instances
+   * look again at what they had left to others.
+   */
+  look(nowMs: number): void {
+    this.#native.look(nowMs);
+    this.#announceWork();
+  }
+
+  /** Instances have come, gone or recovered. */
+  fleetChanged(nowMs: number): void {
+    this.#native.fleetChanged(nowMs);
+    this.#announceWork();
+  }
+
+  /**
+   * `callback` runs when a call of this core, or another thread, has brought about claims or a time
+   * to look. Set once; it keeps no loop alive.
+   */
+  onWork(callback: () => void): void {
+    this.#onWork = callback;
+    this.#native.onWake(() => {
+      // What another thread has claimed is in the mail, but not yet in the words.
+      this.placement.words[hasClaimsAt] = 1;
+      callback();
+    });
+  }
+
+  #announceWork(): void {
+    const { words } = this.placement;
+    if (words[hasClaimsAt] === 1 || words[nextLookAt]! < never) this.#onWork?.();
   }
 
   get ticketsInUse(): number {

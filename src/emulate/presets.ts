@@ -1,3 +1,4 @@
+import { type EngineName, engineNames } from './metrics.ts';
 import type { Switches } from './switches.ts';
 
 /**
@@ -46,6 +47,8 @@ export type PresetName = keyof typeof presets;
 
 export interface EngineOptions {
   readonly preset: PresetName;
+  /** Under whose names it tells its load and its cache; default vLLM. */
+  readonly engine?: EngineName;
   /** Address to listen on; default 127.0.0.1. */
   readonly host?: string;
   /** Port to listen on; default 0, a free one. */
@@ -72,6 +75,7 @@ export interface EngineOptions {
 /** Options with every default filled in. */
 export interface EngineSettings extends Preset {
   readonly preset: PresetName;
+  readonly engine: EngineName;
   readonly host: string;
   readonly port: number;
   readonly timeScale: number;
@@ -85,7 +89,10 @@ export function engineOptionFaults(options: EngineOptions): string[] {
     return [`preset must be one of ${Object.keys(presets).join(', ')}, got ${options.preset}`];
   }
   const faults: string[] = [];
-  const { port = 0, timeScale = 1, model } = options;
+  const { port = 0, timeScale = 1, model, engine = 'vllm' } = options;
+  if (!engineNames.includes(engine)) {
+    faults.push(`engine must be one of ${engineNames.join(', ')}, got ${engine}`);
+  }
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     faults.push(`port must be an integer from 0 to 65535, got ${port}`);
   }
@@ -115,6 +122,7 @@ export function engineSettings(options: EngineOptions): EngineSettings {
   const cacheTokens = preset.cacheBlocksMax * preset.blockTokens;
   return {
     preset: options.preset,
+    engine: options.engine ?? 'vllm',
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     timeScale: options.timeScale ?? 1,

@@ -2,7 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { modelsAnswer } from './answers.ts';
 import type { EngineHost } from './host.ts';
 import { answerInference, sendJson } from './inference.ts';
-import { renderMetrics } from './metrics.ts';
+import {
+  type EngineName,
+  iterationStats,
+  propsAnswer,
+  renderMetrics,
+  slotsAnswer,
+} from './metrics.ts';
 import {
   countTokens,
   EngineFault,
@@ -66,6 +72,18 @@ function control(effect: (host: EngineHost) => void): Route {
   };
 }
 
+/** A route that one kind of engine alone has. */
+function only(name: EngineName, answer: Route['answer']): Route {
+  return {
+    method: 'GET',
+    scope: 'other',
+    answer: (host, call) => {
+      if (host.settings.engine !== name) throw new EngineFault(404, 'Not Found');
+      answer(host, call);
+    },
+  };
+}
+
 const countOnly = control(() => undefined);
 const flush = control((host) => host.engine.flushCache());
 
@@ -76,6 +94,9 @@ export const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/models', { method: 'GET', scope: 'other', answer: answerModels }],
   ['/health', { method: 'GET', scope: 'other', answer: answerHealth }],
   ['/metrics', { method: 'GET', scope: 'other', answer: answerMetrics }],
+  ['/prometheus/metrics', only('trtllm', answerPrometheus)],
+  ['/slots', only('llamacpp', answerSlots)],
+  ['/props', only('llamacpp', answerProps)],
   ['/tokenize', { method: 'POST', scope: 'other', answer: answerTokenize }],
   ['/detokenize', { method: 'POST', scope: 'other', answer: answerDetokenize }],
   ['/flush_cache', flush],
@@ -97,7 +118,21 @@ function answerHealth({ switches }: EngineHost, { response }: Call): void {
   response.end();
 }
 
-function answerMetrics({ settings, engine }: EngineHost, { response }: Call): void {
+function answerMetrics(host: EngineHost, call: Call): void {
+  const { settings, engine } = host;
+  if (settings.engine !== 'trtllm') answerPrometheus(host, call);
+  else sendJson(call.response, 200, iterationStats(engine.stats()));
+}
+
+function answerSlots({ settings, engine }: EngineHost, { response }: Call): void {
+  sendJson(response, 200, slotsAnswer(settings, engine.stats()));
+}
+
+function answerProps({ settings }: EngineHost, { response }: Call): void {
+  sendJson(response, 200, propsAnswer(settings));
+}
+
+function answerPrometheus({ settings, engine }: EngineHost, { response }: Call): void {
   response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
   response.end(renderMetrics(settings, engine.stats()));
 }

@@ -17,6 +17,7 @@ export type Route =
   | 'health'
   | 'readiness'
   | 'metrics'
+  | 'explain'
   | 'pass';
 
 const routes = new Map<string, Route>([
@@ -28,6 +29,7 @@ const routes = new Map<string, Route>([
   ['/liveness', 'health'],
   ['/readiness', 'readiness'],
   ['/metrics', 'metrics'],
+  ['/debug/explain', 'explain'],
   ['/tokenize', 'pass'],
   ['/detokenize', 'pass'],
 ]);
@@ -112,6 +114,7 @@ function methodsOf(route: Route): readonly string[] {
     case 'chat':
     case 'completion':
     case 'embedding':
+    case 'explain':
       return methodsPrompt;
     case 'models':
     case 'health':

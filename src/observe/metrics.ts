@@ -5,6 +5,7 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import type { FleetState } from '../core/fleet-state.ts';
 import { endings } from '../terms.ts';
+import { addEngineMetrics, type EngineSample } from './engine-metrics.ts';
 import {
   type Counter,
   type HistogramName,
@@ -16,9 +17,14 @@ export interface MetricsSource {
   readonly state: FleetState;
   readonly threads: readonly ThreadStats[];
   instances(): readonly { readonly slot: number; readonly url: string }[];
+  /** What engines say of themselves. */
+  engines(): readonly EngineSample[];
 }
 
-type Labels = Record<string, string | number>;
+/** Of the prefix index (native/core/README.md). */
+const blockBytes = 512;
+
+export type Labels = Record<string, string | number>;
 interface Sample {
   readonly value: number;
   readonly labels: Labels;
@@ -40,10 +46,11 @@ export function createMetrics(source: MetricsSource): { text(): Promise<string> 
   };
   addThreadMetrics(source, add);
   addInstanceMetrics(source, add);
+  addEngineMetrics(() => source.engines(), add);
   return { text: () => registry.metrics() };
 }
 
-type Add = (
+export type Add = (
   name: string,
   type: 'counter' | 'gauge' | 'histogram',
   help: string,
@@ -73,6 +80,13 @@ function addThreadMetrics({ threads }: MetricsSource, add: Add): void {
   counter('dualmap_prompt_tokens_total', 'Prompt tokens as engines report them.', 'promptTokens');
   counter('dualmap_completion_tokens_total', 'Tokens that engines made.', 'completionTokens');
   counter('dualmap_cached_tokens_total', 'Prompt tokens that engines had cached.', 'cachedTokens');
+  const lines = ['written', 'lost'] as const;
+  add('dualmap_journal_lines_total', 'counter', 'Lines of the journal, by what came of them.', () =>
+    lines.map((result) => ({
+      labels: { result },
+      value: sum((stats) => stats.counter(result === 'lost' ? 'journalLost' : 'journalWritten')),
+    })),
+  );
   const histogram = (name: string, help: string, key: HistogramName) =>
     add(name, 'histogram', help, () => histogramSamples(name, key, threads));
   histogram(
@@ -81,6 +95,7 @@ function addThreadMetrics({ threads }: MetricsSource, add: Add): void {
     'ttft',
   );
   histogram('dualmap_request_duration_seconds', 'Request read to answer relayed.', 'duration');
+  histogram('dualmap_queue_seconds', 'Time in the queues of the router, if any.', 'queued');
   histogram(
     'dualmap_ttft_estimate_error_seconds',
     'Distance between estimated and measured time to first token.',
@@ -121,6 +136,12 @@ function addInstanceMetrics({ state, instances }: MetricsSource, add: Add): void
     state.failures(slot) > 0 ? 1 : 0,
   );
   gauge(
+    'queued_requests',
+    'Waiting in the router, counted where they would rather go.',
+    (slot) => state.load(slot, 'queued').requests,
+  );
+  gauge('queued_tokens', 'Uncached tokens of those.', (slot) => state.load(slot, 'queued').tokens);
+  gauge(
     'prefilling_requests',
     'Sent, first token not yet seen.',
     (slot) => state.load(slot, 'prefilling').requests,
@@ -136,6 +157,11 @@ function addInstanceMetrics({ state, instances }: MetricsSource, add: Add): void
     (slot) => state.load(slot, 'decoding').requests,
   );
   gauge('requests_in_flight', 'Requests that hold it.', (slot) => state.holds(slot));
+  gauge(
+    'cache_capacity_bytes',
+    'Prompt bytes that it is taken to keep in its prefix cache.',
+    (slot) => state.capacityBlocks(slot) * blockBytes,
+  );
   total('requests', 'Requests sent to it.', (slot) => state.total(slot, 'requestsTotal'));
   total('failures', 'Failures before a first token.', (slot) => state.total(slot, 'failuresTotal'));
   total('prompt_tokens', 'Prompt tokens sent to it, estimated.', (slot) =>
@@ -143,5 +169,11 @@ function addInstanceMetrics({ state, instances }: MetricsSource, add: Add): void
   );
   total('predicted_cached_tokens', 'Of those, expected to be cached.', (slot) =>
     state.total(slot, 'cachedTokensTotal'),
+  );
+  total('cold_claims', 'Claims although the other candidate held more of the prefix.', (slot) =>
+    state.total(slot, 'coldClaimsTotal'),
+  );
+  total('migrations', 'Moved here from the queue of the other candidate.', (slot) =>
+    state.total(slot, 'migrationsTotal'),
   );
 }

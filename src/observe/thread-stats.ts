@@ -18,10 +18,12 @@ export const counters = [
   'cachedTokens',
   'requestBytes',
   'requests',
+  'journalWritten',
+  'journalLost',
 ] as const;
 export type Counter = (typeof counters)[number];
 
-export const histograms = ['ttft', 'duration', 'estimateError'] as const;
+export const histograms = ['ttft', 'duration', 'estimateError', 'queued'] as const;
 export type HistogramName = (typeof histograms)[number];
 
 /** Answers by their status class, 1xx to 5xx at index 1 to 5. */

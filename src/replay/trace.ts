@@ -15,7 +15,7 @@ export const blockTokens = 512;
 export const blockSizes: readonly number[] = [blockTokens, 16, 32, 64, 128, 256, 1024];
 
 export interface TraceRow {
-  /** Arrival, milliseconds since the start of the trace. */
+  /** Arrival, milliseconds; since when is the trace's affair (a journal: since 1970). */
   readonly timestampMs: number;
   readonly inputTokens: number;
   readonly outputTokens: number;

@@ -2,7 +2,7 @@
  * The options of `dualmap simulate`: one table from which flags, help and checks are made. Pure.
  */
 import { availableParallelism } from 'node:os';
-import { type Config, policies } from '../config/config.ts';
+import { type Config, policies, queueModes } from '../config/config.ts';
 import { options as serveOptions } from '../config/options.ts';
 import { presetNames } from './presets.ts';
 
@@ -97,9 +97,9 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
   {
     key: 'queue',
     flag: '--queue <modes>',
-    is: { kind: 'choices', of: ['direct'] },
-    default: ['direct'],
-    help: 'direct sends what arrives to the engine at once (default: direct)',
+    is: { kind: 'choices', of: queueModes },
+    default: ['auto'],
+    help: `where requests wait: ${queueModes.join(', ')}, as of \`serve\` (default: auto)`,
   },
   {
     key: 'instances',

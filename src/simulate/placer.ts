@@ -5,7 +5,8 @@
 import type { Config } from '../config/config.ts';
 import { options } from '../config/options.ts';
 import { FleetState } from '../core/fleet-state.ts';
-import { Core, type CoreOptions, createStateMemory } from '../core/native.ts';
+import { Core, createStateMemory } from '../core/native.ts';
+import { coreOptions } from '../threads.ts';
 import { coreBlockTokens, type Workload } from './workload.ts';
 
 /** Who decides where requests go. The scenario asks; tests of queueing theory bring their own. */
@@ -29,27 +30,22 @@ export interface Outlet {
 
 export interface RouterSetting {
   readonly instances: number;
-  readonly core: CoreOptions;
+  readonly config: Partial<Config>;
   readonly ringSeed: number;
   /** What the router believes of every engine. */
   readonly perTokenMs: number;
   readonly cacheTokens: number;
 }
 
-/** How the decision core of a router is set by the options of `serve`; those left out default. */
-export function coreOptionsOf(given: Partial<Config>): CoreOptions {
-  const get = <Field extends keyof Config>(field: Field): Config[Field] =>
-    given[field] ?? options[field].default;
-  return {
-    policy: get('policy'),
-    sloTtftMs: get('sloTtftMs'),
-    sloFraction: get('sloFraction'),
-    tokensPerByte: 1 / get('bytesPerToken'),
-    suspectBackoffMs: get('suspectBackoffMs'),
-    suspectBackoffMaxMs: get('suspectBackoffMaxMs'),
-  };
+/** A configuration of `serve`; what is not given has its default. */
+export function configOf(given: Partial<Config>): Config {
+  const fields = Object.keys(options) as (keyof Config)[];
+  const defaults = Object.fromEntries(fields.map((field) => [field, options[field].default]));
+  return { ...(defaults as unknown as Config), ...given };
 }
 
+/** Beyond every simulation: a core that need not look says so with such a time. */
+const farMs = 1e15;
 const hotnessRequestsMin = 1_024;
 const hotnessRequestsPerInstance = 32;
 const ringPointsPerInstance = 160 * 2;
@@ -59,6 +55,7 @@ const indexBlocksMin = 1 << 14;
 
 export class CoreRouter implements Placer {
   readonly #core: Core;
+  readonly #state: FleetState;
   readonly #workload: Workload;
   readonly #outlet: Outlet;
   /** Ticket of each request in flight. */
@@ -70,14 +67,18 @@ export class CoreRouter implements Placer {
     this.#workload = workload;
     this.#outlet = outlet;
     this.#tickets = new Float64Array(workload.count);
-    this.#core = openCore(workload, setting);
+    const { core, state } = openCore(workload, setting);
+    this.#core = core;
+    this.#state = state;
   }
 
   get nextLookMs(): number {
-    return Number.POSITIVE_INFINITY;
+    const { nextLookMs } = this.#core;
+    return nextLookMs < farMs ? nextLookMs : Number.POSITIVE_INFINITY;
   }
 
   look(nowMs: number): void {
+    this.#core.look(nowMs);
     this.#claim(nowMs);
   }
 
@@ -89,9 +90,9 @@ export class CoreRouter implements Placer {
     const core = this.#core;
     const fault = core.placeChain(blocks, end - start, inputTokens[request]!, nowMs);
     if (fault === null) {
-      const { ticket, chosen } = core.placement;
+      const { ticket, chosen, isWaiting } = core.placement;
       this.#tickets[request] = ticket;
-      if (chosen < 0) this.#waiting.set(ticket, request);
+      if (isWaiting) this.#waiting.set(ticket, request);
       else this.#outlet.dispatch(request, chosen, nowMs);
     } else {
       this.#outlet.turnAway(request);
@@ -100,12 +101,12 @@ export class CoreRouter implements Placer {
   }
 
   firstToken(request: number, nowMs: number): void {
-    this.#core.firstToken(this.#tickets[request]!);
+    this.#core.firstToken(this.#tickets[request]!, nowMs);
     this.#claim(nowMs);
   }
 
   end(request: number, nowMs: number): void {
-    this.#core.end(this.#tickets[request]!);
+    this.#core.end(this.#tickets[request]!, nowMs);
     this.#claim(nowMs);
   }
 
@@ -114,15 +115,35 @@ export class CoreRouter implements Placer {
     return this.#core.ticketsInUse;
   }
 
+  /** Requests that moved from one queue of the router to another. */
+  get migrations(): number {
+    const slots = Array.from({ length: this.#state.instancesMax }, (_, slot) => slot);
+    return slots.reduce((sum, slot) => sum + this.#state.total(slot, 'migrationsTotal'), 0);
+  }
+
   /** Sends what waited in the router and may go now. */
-  #claim(_nowMs: number): void {
-    // The core keeps no request waiting yet: what it places is chosen at once.
+  #claim(nowMs: number): void {
+    const core = this.#core;
+    while (core.hasClaims) {
+      const outcome = core.nextClaim();
+      if (outcome === null) return;
+      const { ticket, chosen } = core.placement;
+      const request = this.#waiting.get(ticket)!;
+      this.#waiting.delete(ticket);
+      if (outcome === 'placed') {
+        this.#outlet.dispatch(request, chosen, nowMs);
+      } else {
+        this.#outlet.turnAway(request);
+        core.end(ticket, nowMs);
+      }
+    }
   }
 }
 
 /** A fleet of instances that all serve, known to a core of its own. */
-function openCore(workload: Workload, setting: RouterSetting): Core {
+function openCore(workload: Workload, setting: RouterSetting) {
   const { instances, cacheTokens } = setting;
+  const config = configOf(setting.config);
   const distinctCoreBlocks = workload.chain.length;
   const cacheBlocks = Math.min(Math.floor(cacheTokens / coreBlockTokens), distinctCoreBlocks);
   const memory = createStateMemory({
@@ -131,9 +152,10 @@ function openCore(workload: Workload, setting: RouterSetting): Core {
     ringPointsMax: instances * ringPointsPerInstance,
     indexBlocks: Math.max(indexBlocksMin, indexBlocksPerCacheBlock * instances * cacheBlocks),
     hotnessRequestsMax: Math.max(hotnessRequestsMin, instances * hotnessRequestsPerInstance),
+    waitingMax: config.queueSize,
   });
   const state = new FleetState(memory, instances);
-  const core = new Core(memory, 0, setting.core);
+  const core = new Core(memory, 0, coreOptions(config));
   const members = Array.from({ length: instances }, (_, index) => {
     const url = `http://10.0.${index >> 8}.${index & 255}:8000`;
     const slot = state.takeSlot(url);
@@ -144,5 +166,5 @@ function openCore(workload: Workload, setting: RouterSetting): Core {
   });
   const built = core.buildRings(members, BigInt(setting.ringSeed));
   if (built !== 'built') throw new Error(`the rings are ${built}`);
-  return core;
+  return { core, state };
 }

@@ -5,8 +5,9 @@
 
 import type { Config } from '../config/config.ts';
 import { createRandom } from '../replay/random.ts';
+import { coreOptions } from '../threads.ts';
 import type { Engine, EngineListener } from './engine.ts';
-import { CoreRouter, coreOptionsOf, type Outlet, type Placer } from './placer.ts';
+import { CoreRouter, configOf, type Outlet, type Placer } from './placer.ts';
 import {
   type EngineModel,
   estimatePerTokenMs,
@@ -24,8 +25,6 @@ export interface Scenario {
   readonly preset: PresetName;
   readonly instances: number;
   readonly routers: number;
-  /** `direct`: what a policy decides on arrival goes to the engine's own queue at once. */
-  readonly queue: 'direct';
   /** Policy, objective and everything else that `serve` can be told of decisions. */
   readonly config: Partial<Config>;
   /** A share of warm saturation, or requests a second. */
@@ -44,18 +43,20 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
   const model: EngineModel = presets[preset];
   const fullQps = saturationQps(model, workload, instances);
   const qps = 'qps' in scenario.rate ? scenario.rate.qps : scenario.rate.load * fullQps;
-  const core = coreOptionsOf(scenario.config);
+  const config = configOf(scenario.config);
   const setting = {
     instances,
-    core,
+    config: scenario.config,
     ringSeed: seed,
     perTokenMs: estimatePerTokenMs(model),
     cacheTokens: model.cacheTokens,
   };
   const arrivalsMs = arrivalsAt(workload, scenario.arrivals, seed, qps);
-  const run = new Run(workload, arrivalsMs, model, instances, (outlet) =>
-    Array.from({ length: routers }, () => new CoreRouter(workload, setting, outlet)),
-  );
+  const opened: CoreRouter[] = [];
+  const run = new Run(workload, arrivalsMs, model, instances, (outlet) => {
+    for (let at = 0; at < routers; at++) opened.push(new CoreRouter(workload, setting, outlet));
+    return opened;
+  });
   run.deal(seed);
   run.toTheEnd();
   const { inputTokens, limitHitTokens } = workload;
@@ -63,8 +64,8 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
   return {
     trace: workload.trace,
     preset,
-    policy: core.policy,
-    queue: scenario.queue,
+    policy: config.policy,
+    queue: coreOptions(config).queues ? 'router' : 'direct',
     routers,
     instances,
     viewDelayMs: scenario.viewDelayMs,
@@ -72,11 +73,11 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
     qps,
     seed,
     lost: run.lost,
-    ...run.ledger.summarize(warm, core.sloTtftMs, inputTokens, limitHitTokens),
-    outOfReach: outOfReach(workload, model, warm, core.sloTtftMs),
+    ...run.ledger.summarize(warm, config.sloTtftMs, inputTokens, limitHitTokens),
+    outOfReach: outOfReach(workload, model, warm, config.sloTtftMs),
     imbalanceCv: run.ledger.imbalanceCv,
     workMaxOverMean: maxOverMean(run.engines.map((engine) => engine.busyMs)),
-    migrations: 0,
+    migrations: opened.reduce((sum, router) => sum + router.migrations, 0),
   };
 }
 
@@ -86,6 +87,7 @@ export class Run implements EngineListener, Outlet {
   readonly engines: readonly Engine[];
   readonly placers: readonly Placer[];
   lost = 0;
+  #ended = 0;
   readonly #workload: Workload;
   readonly #arrivalsMs: Float64Array;
   readonly #placerOf: Uint8Array;
@@ -117,7 +119,7 @@ export class Run implements EngineListener, Outlet {
 
   /** Until every request has ended. Of things due at one moment, arrivals come last. */
   toTheEnd(): void {
-    const { count } = this.#workload;
+    let nowMs = 0;
     for (let next = 0; ; ) {
       const engine = this.#nextEngine();
       const placer = this.#nextPlacer();
@@ -126,13 +128,18 @@ export class Run implements EngineListener, Outlet {
       const lookMs = placer.nextLookMs;
       if (engineMs <= arrivalMs && engineMs <= lookMs) {
         if (engineMs === Number.POSITIVE_INFINITY) break;
+        nowMs = engineMs;
         engine.advance();
       } else if (lookMs <= arrivalMs) {
-        placer.look(lookMs);
-      } else if (next < count) {
+        nowMs = Math.max(nowMs, lookMs);
+        placer.look(nowMs);
+      } else {
+        nowMs = arrivalMs;
         this.#arrive(next++, arrivalMs);
       }
     }
+    const left = this.#workload.count - this.#ended - this.lost;
+    if (left > 0) throw new Error(`the simulation stands still with ${left} requests in it`);
   }
 
   firstToken(request: number, cachedTokens: number, nowMs: number): void {
@@ -141,6 +148,7 @@ export class Run implements EngineListener, Outlet {
   }
 
   finished(request: number, nowMs: number): void {
+    this.#ended++;
     this.#placer(request).end(request, nowMs);
   }
 

@@ -3,7 +3,7 @@
  * combinations, whatever thread was done first.
  */
 import { Piscina } from 'piscina';
-import type { PolicyName } from '../core/native.ts';
+import type { PolicyName, QueueMode } from '../config/config.ts';
 import runCell, { type CellTask } from './cell-task.ts';
 import type { SimulateOptions } from './options.ts';
 import type { PresetName } from './presets.ts';
@@ -22,11 +22,13 @@ export function tasksOf(workloads: readonly Workload[], options: SimulateOptions
         for (const routers of options.routers) {
           for (const rate of rates) {
             for (const policy of options.policy as readonly PolicyName[]) {
-              for (const seed of seeds) {
-                const config = { ...set, policy, sloTtftMs };
-                const fleet = { preset, instances, routers, queue: 'direct' as const };
-                const scenario = { ...fleet, config, rate, seed, arrivals, viewDelayMs, warmup };
-                tasks.push({ workload, scenario, goodput });
+              for (const queueMode of options.queue as readonly QueueMode[]) {
+                for (const seed of seeds) {
+                  const config = { ...set, policy, queueMode, sloTtftMs };
+                  const fleet = { preset, instances, routers, config };
+                  const scenario = { ...fleet, rate, seed, arrivals, viewDelayMs, warmup };
+                  tasks.push({ workload, scenario, goodput });
+                }
               }
             }
           }

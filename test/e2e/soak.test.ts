@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest';
 
 const bench = new URL('../../bench/soak/', import.meta.url);
 const { trendOf, bounds, metricSum } = await import(new URL('verdict.mjs', bench).href);
+const { Heaps } = await import(new URL('heaps.mjs', bench).href);
 const seconds = 30;
 const perSecond = 60;
 
@@ -66,8 +67,7 @@ describe('what a trend is', () => {
   /** Every 5 s of 10 minutes. */
   const points = (value: (seconds: number) => number) =>
     Array.from({ length: 121 }, (_, index) => ({ seconds: index * 5, value: value(index * 5) }));
-  const isFlat = (value: (seconds: number) => number) =>
-    trendOf(points(value), bounds.rssBytes).flat;
+  const isFlat = (value: (seconds: number) => number) => trendOf(points(value), bounds.bytes).flat;
 
   test("a heap that warms up and then goes up and down with the collector's turns is flat", () => {
     const saw = (at: number) => 200 * mib + Math.min(at, 200) * mib * 0.3 + (at % 35) * mib;
@@ -82,14 +82,27 @@ describe('what a trend is', () => {
     expect(isFlat((at) => (200 + (at * 2) / 60 + (at % 35)) * mib)).toBe(false);
   });
 
-  test('growth is told an hour', () => {
-    const trend = trendOf(
-      points((at) => at * 100),
-      bounds.rssBytes,
-    );
-    expect(trend.perHour).toBeCloseTo(360_000);
-    expect(trend.growth).toBeCloseTo(30_000);
+  test('teeth longer than a minute hide no leak, and are none', () => {
+    const teeth = (at: number) => 200 * mib + (at % 106) * 0.3 * mib;
+    expect(isFlat(teeth)).toBe(true);
+    expect(isFlat((at) => teeth(at) + (at * 2 * mib) / 60)).toBe(false);
   });
+});
+
+test('a heap is what a full collection left of it, and takes what it has free', () => {
+  const line = (isolate: string, kind: string, sizes: string) =>
+    `[7:${isolate}]    40745 ms: ${kind} 17.0 (28.4) -> ${sizes} MB, 1.32 / 0.00 ms  (average`;
+  const text = [
+    line('0xa0', 'Scavenge', '12.0 (30.0)'),
+    line('0xb0', 'Scavenge', '3.0 (4.0)'),
+    line('0xa0', 'Mark-Compact (reduce)', '10.0 (14.0)'),
+    line('0xa0', 'Scavenge', '13.0 (18.0)'),
+    'listening on a port\n',
+  ].join('\n');
+  const heaps = new Heaps();
+  heaps.push(text.slice(0, 100));
+  heaps.push(text.slice(100));
+  expect([heaps.liveBytes, heaps.takenBytes]).toEqual([13 * 2 ** 20, 22 * 2 ** 20]);
 });
 
 test('a metric is summed over its labels, and its name is matched whole', () => {

@@ -1,10 +1,12 @@
 /**
  * What the laws run on: every implementation of the prompt scan and of the rings, under one face.
  */
-import { type Capacities, Core, createStateMemory, scanPrompt } from '../../src/core/native.ts';
+import { type Capacities, Core, createStateMemory } from '../../src/core/native.ts';
 import { ReferenceRings, type RingInstance, referenceScan } from '../../src/core/reference.ts';
+import { scanPrompt } from '../../src/core/scan.ts';
 import type { RequestFaultCode } from '../../src/errors.ts';
 import type { PromptKind } from '../../src/terms.ts';
+import { directCore } from '../support/core.ts';
 
 export interface Scan {
   readonly fault: RequestFaultCode | null;
@@ -42,6 +44,7 @@ const smallest: Capacities = {
   ringPointsMax: 8192,
   indexBlocks: 64,
   hotnessRequestsMax: 64,
+  waitingMax: 0,
 };
 
 export const native: Implementation = {
@@ -51,14 +54,7 @@ export const native: Implementation = {
     return { ...rest, blockHashes: [...blockHashes], levelKeys: [...levelKeys] };
   },
   makeRings(instances, ringSeed) {
-    const core = new Core(createStateMemory(smallest), 0, {
-      policy: 'dualmap-paper',
-      sloTtftMs: 5000,
-      sloFraction: 0.5,
-      tokensPerByte: 0.25,
-      suspectBackoffMs: 1000,
-      suspectBackoffMaxMs: 60_000,
-    });
+    const core = new Core(createStateMemory(smallest), 0, directCore);
     const members = instances.map((instance, slot) => ({ ...instance, slot, models: [] }));
     const built = core.buildRings(members, ringSeed);
     if (built !== 'built') throw new Error(`no rings: ${built}`);

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 
 /**
  * An engine that does what a test says, request by request, where the emulated engine would do what
- * an engine does. It answers health checks by itself.
+ * an engine does. It answers health checks and scrapes by itself.
  */
 
 export interface EngineCall {
@@ -18,10 +18,12 @@ export type Act = (call: EngineCall) => void | Promise<void>;
 
 export class ScriptedEngine {
   readonly url: string;
-  /** Everything but health checks, in the order received. */
+  /** Everything but health checks and scrapes, in the order received. */
   readonly calls: EngineCall[] = [];
   models: readonly string[] = ['scripted'];
   isHealthy = true;
+  /** `null`: a scrape is a call like any other. */
+  metrics: string | null = 'vllm:num_requests_running 0\n';
   act: Act;
   readonly #server: Server;
 
@@ -54,6 +56,8 @@ export class ScriptedEngine {
       response.writeHead(this.isHealthy ? 200 : 503, { 'content-length': 0 }).end();
     } else if (url === '/v1/models') {
       sendJson(response, 200, { object: 'list', data: this.models.map((id) => ({ id })) });
+    } else if (url === '/metrics' && this.metrics !== null) {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end(this.metrics);
     } else {
       const body = await readBody(request);
       const call = { method, url, request, response, body };

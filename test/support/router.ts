@@ -46,6 +46,7 @@ const overrides: Partial<Config> = {
   healthCheckIntervalMs: 100,
   healthFailureThreshold: 2,
   shutdownGraceMs: 2_000,
+  metricsPollIntervalMs: null,
   logLevel: 'fatal',
 };
 

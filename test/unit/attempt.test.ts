@@ -20,8 +20,8 @@ function begin({ isBodyFree = true, mayRetryStatus = true, isBodyHeld = false } 
     observe: (name: string, seconds: number) => told.push(`${name} ${seconds}`),
   } as unknown as ThreadStats;
   const clock = { now: 1_000, nowMs: () => clock.now };
-  const waiting = new DenseSet<Attempt>();
-  const parts: AttemptParts = { core, clock, stats, waiting };
+  const prefilling = new DenseSet<Attempt>();
+  const parts: AttemptParts = { core, clock, stats, prefilling };
   const exchange = new FakeExchange();
   const request = { origin: '', method: 'POST', path: '/', headers: [], body: new Uint8Array(1) };
   const flight: Flight = {
@@ -32,12 +32,13 @@ function begin({ isBodyFree = true, mayRetryStatus = true, isBodyHeld = false } 
     readMs: 990,
     request,
     isBodyHeld,
+    entry: null,
   };
   const attempt = new Attempt(parts, flight, ['x-request-id', 'r'], 5_000, mayRetryStatus);
   const outcome = new Promise<RelayOutcome>(() => undefined);
   attempt.relay = { isBodyFree, outcome, abort: () => undefined };
-  waiting.add(attempt);
-  return { attempt, told, clock, waiting, exchange, flight };
+  prefilling.add(attempt);
+  return { attempt, told, clock, prefilling, exchange, flight };
 }
 
 const reset = new UpstreamFault('reset', 'closed');
@@ -46,12 +47,12 @@ const completed = { kind: 'completed', status: 200, usage: null } as const;
 
 describe('the memory of the body', () => {
   test('is given back at the first token, and no more', () => {
-    const { attempt, exchange, waiting } = begin();
+    const { attempt, exchange, prefilling } = begin();
     attempt.answerHeaders(200, []);
     expect(exchange.log).toEqual([]);
     attempt.onFirstToken(true);
     expect(exchange.log).toEqual(['releaseBody']);
-    expect(waiting.snapshot()).toEqual([]);
+    expect(prefilling.snapshot()).toEqual([]);
   });
 
   test('is kept at the first token while the request is still being written', () => {

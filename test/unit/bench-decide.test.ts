@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { corpusDigest, corpusKinds, makeCorpus } from '../../src/bench/corpus.ts';
 import { formatDecide, parseDecideOptions, stageNames } from '../../src/bench/decide.ts';
-import { bareScan, scanPrompt } from '../../src/core/native.ts';
+import { bareScan } from '../../src/core/native.ts';
+import { scanPrompt } from '../../src/core/scan.ts';
 
 const corpus = makeCorpus();
 

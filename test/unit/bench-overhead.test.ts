@@ -126,6 +126,14 @@ describe('a report', () => {
     ]);
   });
 
+  it('keeps what a run cost whose generator was late, but not its latency', () => {
+    const late = { figures: { cores: 0.1 }, voidReason: 'the generator fell behind' };
+    const bigBodies = reportOf('unary-400k', { router: [late, late] });
+    expect(bigBodies.budgets).toMatchObject([{ metric: 'cores', measured: 0.1, isMet: true }]);
+    expect(bigBodies.cells[0]!.contenders[0]!.figures.p50Ms).toBeUndefined();
+    expect(formatReport(bigBodies)).toMatch(/VOID router, round 1: the generator fell behind/);
+  });
+
   it('says that a budget was not measured if every run of it is void', () => {
     const empty = reportOf('streams', { router: [{ figures: null, voidReason: 'no answer' }] });
     expect(empty.budgets).toMatchObject([{ measured: null, isMet: null }]);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { commandNames, environmentName, fieldsOf, options } from '../../src/config/options.ts';
+import { commandNames } from '../../src/config/option.ts';
+import { environmentName, fieldsOf, options } from '../../src/config/options.ts';
 
 /** Generated from the table: what an option says of itself holds in every source it can come from. */
 

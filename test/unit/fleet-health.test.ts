@@ -3,6 +3,7 @@ import { FleetState } from '../../src/core/fleet-state.ts';
 import { Core, createStateMemory } from '../../src/core/native.ts';
 import { HealthChecks, modelEntries, type ProbeAnswer } from '../../src/fleet/health.ts';
 import { type FleetSnapshot, type Instance, Registry } from '../../src/fleet/registry.ts';
+import { directCore } from '../support/core.ts';
 
 const url = 'http://10.0.0.1:8000';
 const ok: ProbeAnswer = { status: 200, body: '{}' };
@@ -22,16 +23,10 @@ function fleetOfOne(configuredModels: readonly string[] | null = null) {
     ringPointsMax: 8_192,
     indexBlocks: 64,
     hotnessRequestsMax: 1_024,
+    waitingMax: 0,
   });
   const state = new FleetState(memory, 4);
-  const core = new Core(memory, 0, {
-    policy: 'dualmap-paper',
-    sloTtftMs: 5_000,
-    sloFraction: 0.5,
-    tokensPerByte: 0.25,
-    suspectBackoffMs: 500,
-    suspectBackoffMaxMs: 30_000,
-  });
+  const core = new Core(memory, 0, directCore);
   const published: FleetSnapshot[] = [];
   const registry = new Registry(
     core,
@@ -59,7 +54,7 @@ function fleetOfOne(configuredModels: readonly string[] | null = null) {
   };
   const place = (model: string) => {
     const refusal = core.place(bodyFor(model), 'chat', 0);
-    if (refusal === null) core.end(core.placement.ticket);
+    if (refusal === null) core.end(core.placement.ticket, 0);
     return refusal;
   };
   return { state, core, answers, asked, events, published, check, place };
@@ -134,7 +129,7 @@ describe('health', () => {
       await fleet.check(3);
       expect([state.load(0, 'prefilling'), state.holds(0)]).toEqual([before, 1]);
     }
-    core.end(core.placement.ticket);
+    core.end(core.placement.ticket, 0);
     expect([state.load(0, 'prefilling').requests, state.holds(0)]).toEqual([0, 0]);
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CoreRouter, coreOptionsOf } from '../../src/simulate/placer.ts';
+import { CoreRouter } from '../../src/simulate/placer.ts';
 import { presets } from '../../src/simulate/presets.ts';
 import { Run, runScenario, type Scenario } from '../../src/simulate/scenario.ts';
 import { Random } from '../support/random.ts';
@@ -23,7 +23,6 @@ const scenario: Scenario = {
   preset: 'paper-7b',
   instances: 4,
   routers: 1,
-  queue: 'direct',
   config: { policy: 'dualmap-paper' },
   rate: { load: 0.8 },
   seed: 1,
@@ -51,37 +50,65 @@ test('rates are shares of warm saturation, or requests a second', () => {
   expect(qps / load).toBeCloseTo((4 * 300 * 1000) / ((tokens - cached) * 0.16), 6);
 });
 
-test.each(['paper-7b', 'paper-14b', 'a100-7b', 'h100-14b'] as const)(
-  '%s: every request ends once, and all that was reserved is given back',
-  (preset) => {
-    const workload = conversations(500, 5);
-    const setting = {
-      instances: 3,
-      core: coreOptionsOf({ policy: 'least_tokens' }),
-      ringSeed: 1,
-      perTokenMs: 0.16,
-      cacheTokens: presets[preset].cacheTokens,
-    };
-    const random = new Random(9);
-    const arrivals = poisson(workload.count, 20, () => random.below(2 ** 30) / 2 ** 30);
-    const routers: CoreRouter[] = [];
-    const run = new Run(workload, arrivals, presets[preset], 3, (outlet) => {
-      for (let at = 0; at < 2; at++) routers.push(new CoreRouter(workload, setting, outlet));
-      return routers;
-    });
-    run.deal(1);
-    run.toTheEnd();
-    expect(routers.map((router) => router.ticketsInUse)).toEqual([0, 0]);
-    expect(run.lost).toBe(0);
-    const sum = (values: Iterable<number>) =>
-      [...values].reduce((total, value) => total + value, 0);
-    const hits = sum(run.engines.map((engine) => engine.hitTokens));
-    const computed = sum(run.engines.map((engine) => engine.computedTokens));
-    expect(hits + computed).toBe(sum(workload.inputTokens));
-    expect(sum(run.ledger.cachedTokens)).toBe(hits);
-    expect(run.ledger.ttftMs.every(Number.isFinite)).toBe(true);
-  },
-);
+const fleets = [
+  { preset: 'paper-7b', config: { policy: 'least_tokens' } },
+  { preset: 'paper-14b', config: { policy: 'dualmap' } },
+  { preset: 'a100-7b', config: { policy: 'dualmap-paper' } },
+  { preset: 'h100-14b', config: { policy: 'dualmap' } },
+  { preset: 'a100-7b', config: { policy: 'round_robin', queueMode: 'router' } },
+  { preset: 'paper-7b', config: { policy: 'dualmap', latePolicy: 'shed' } },
+] as const;
+
+test.each(fleets)('$preset, $config: each request ends once, all is given back', (fleet) => {
+  const { preset, config } = fleet;
+  const workload = conversations(500, 5);
+  const { cacheTokens } = presets[preset];
+  const setting = { instances: 3, config, ringSeed: 1, perTokenMs: 0.16, cacheTokens };
+  const random = new Random(9);
+  const arrivals = poisson(workload.count, 30, () => random.below(2 ** 30) / 2 ** 30);
+  const routers: CoreRouter[] = [];
+  const run = new Run(workload, arrivals, presets[preset], 3, (outlet) => {
+    for (let at = 0; at < 2; at++) routers.push(new CoreRouter(workload, setting, outlet));
+    return routers;
+  });
+  run.deal(1);
+  run.toTheEnd();
+  expect(routers.map((router) => router.ticketsInUse)).toEqual([0, 0]);
+  const sum = (values: Iterable<number>) => [...values].reduce((total, value) => total + value, 0);
+  const hits = sum(run.engines.map((engine) => engine.hitTokens));
+  const computed = sum(run.engines.map((engine) => engine.computedTokens));
+  const served = (request: number) => Number.isFinite(run.ledger.ttftMs[request]!);
+  expect(hits + computed).toBe(sum(workload.inputTokens.filter((_, request) => served(request))));
+  expect(sum(run.ledger.cachedTokens)).toBe(hits);
+  expect(run.ledger.ttftMs.filter((ms) => !Number.isFinite(ms)).length).toBe(run.lost);
+  expect(run.lost > 0).toBe('latePolicy' in config);
+});
+
+test('a core that forgets a waiting request is found out', () => {
+  const workload = conversations(5, 1);
+  const forgetful = () => [
+    {
+      nextLookMs: Number.POSITIVE_INFINITY,
+      look: () => undefined,
+      arrive: () => undefined,
+      firstToken: () => undefined,
+      end: () => undefined,
+    },
+  ];
+  const run = new Run(workload, new Float64Array(5), presets['paper-7b'], 1, forgetful);
+  expect(() => run.toTheEnd()).toThrow('stands still with 5 requests');
+});
+
+test('what waits in the router goes in its order, and is late for it less often', () => {
+  const workload = conversations(600, 8);
+  const at = (queueMode: 'direct' | 'router') => {
+    const config = { policy: 'least_tokens', queueMode, sloTtftMs: 1000 } as const;
+    return runScenario(workload, { ...scenario, config, rate: { load: 1.3 } });
+  };
+  expect([at('direct').queue, at('router').queue]).toEqual(['direct', 'router']);
+  expect(at('router').attainment).toBeGreaterThan(at('direct').attainment);
+  expect(JSON.stringify(at('router'))).toBe(JSON.stringify(at('router')));
+});
 
 test('figures leave out the warm-up; shares and percentiles are those of the rest', () => {
   const workload = conversations(200, 6);

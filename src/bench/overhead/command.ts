@@ -42,7 +42,11 @@ function save(path: string, report: ReturnType<typeof makeReport>): void {
 
 /** A line for every run, as it ends. */
 const showRun: OnRun = ({ name }, round, contender, { figures, voidReason }) => {
-  const text = figures === null ? `VOID: ${voidReason}` : formatFigures(figures);
+  const parts = [
+    ...(figures === null ? [] : [formatFigures(figures)]),
+    ...(voidReason === null ? [] : [`VOID: ${voidReason}`]),
+  ];
+  const text = parts.join(', ');
   process.stderr.write(`round ${round + 1}  ${name.padEnd(14)} ${contender.padEnd(9)} ${text}\n`);
 };
 

@@ -13,7 +13,7 @@ import type { StreamsResult } from './streams.ts';
 import { overheadFile, programUrl } from './templates.ts';
 import { eventsVoidReason, lateReason, parseWrk, voidReason } from './verdict.ts';
 
-/** Either figures or the reason why there are none. */
+/** Figures, or the reason why there are none, or not all of them. */
 export interface RunResult {
   readonly figures: Figures | null;
   readonly voidReason: string | null;
@@ -125,10 +125,14 @@ async function runRate(
   const { result, from, to } = await generate<LatencyResult>(job, contender, stage);
   const after = await stage.instances.counts();
   const served = after.served - before.served;
-  const reason = voidReason({ ...result, served }) ?? lateReason(result.latenessP99Ms);
   const cores = (to.cpuNs - from.cpuNs) / 1e6 / (to.atMs - from.atMs);
+  const cpu = child === null ? {} : { cores };
+  const late = lateReason(result.latenessP99Ms);
+  const reason = voidReason({ ...result, served });
+  // All requests were sent and answered: what they cost is known, how long they took is not.
+  if (reason === null && late !== null) return { figures: cpu, voidReason: late };
   const { p50Ms, p99Ms } = result;
-  return conclude(reason, { ...(child === null ? {} : { cores }), p50Ms, p99Ms, perSecond });
+  return conclude(reason, { ...cpu, p50Ms, p99Ms, perSecond });
 }
 
 function streamsJob({ bodyBytes, connections }: Cell, port: number, shape: StreamShape) {

@@ -1,0 +1,61 @@
+/**
+ * How a decision core is set, and the names of what it decides: each list is in the order of an
+ * enumeration of native/core. Data only.
+ */
+
+/** Order is that of `PolicyName` in native/core/policy.h. */
+export const policyNames = [
+  'dualmap-paper',
+  'round_robin',
+  'least_tokens',
+  'consistent_hash',
+  'dualmap',
+] as const;
+export type PolicyName = (typeof policyNames)[number];
+
+/** Order is that of `Reason` in native/core/policy.h. */
+export const reasons = [
+  'only',
+  'warm_within_slo',
+  'equal_hit_less_loaded',
+  'slo_exceeded',
+  'rotation',
+  'least_tokens',
+  'ring',
+  'least_requests',
+  'retry_other',
+  'retry_next',
+  'warm_claim',
+  'cold_claim',
+] as const;
+export type Reason = (typeof reasons)[number];
+
+/** Order is that of `QueueOrder` in native/core/queues.h. */
+export const queueOrders = ['deadline', 'hit', 'fcfs'] as const;
+export type QueueOrder = (typeof queueOrders)[number];
+
+/** Order is that of `LatePolicy` in native/core/queues.h. */
+export const latePolicies = ['serve', 'shed'] as const;
+export type LatePolicy = (typeof latePolicies)[number];
+
+export interface QueueOptions {
+  /** False: every request goes to its instance at once. */
+  readonly queues: boolean;
+  /** Waits in the queues of both candidates; otherwise of the one that the policy has chosen. */
+  readonly bindsLate: boolean;
+  readonly queueOrder: QueueOrder;
+  readonly latePolicy: LatePolicy;
+  /** Un-prefilled tokens in an instance above which it has no room. */
+  readonly prefillWindowTokens: number;
+  readonly warmthPatience: number;
+}
+
+export interface CoreOptions extends QueueOptions {
+  readonly policy: PolicyName;
+  readonly sloTtftMs: number;
+  /** Share of the SLO up to which the warm candidate stays chosen, 0..1. */
+  readonly sloFraction: number;
+  readonly tokensPerByte: number;
+  readonly suspectBackoffMs: number;
+  readonly suspectBackoffMaxMs: number;
+}

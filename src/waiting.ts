@@ -1,0 +1,105 @@
+/**
+ * The requests of one I/O thread that wait in the queues of the router: each until an instance
+ * has claimed it, it was shed, its time was up or its client left. Reads the claims of the core as
+ * soon as there are any, and keeps the time at which the core wants to look again. On the thread of
+ * its router; the core decides everything.
+ */
+import type { Attempt } from './attempt.ts';
+import type { Clock } from './clock.ts';
+import type { Core } from './core/native.ts';
+import type { Exchange } from './listen/exchange.ts';
+import type { WaitEnd } from './terms.ts';
+
+interface Entry {
+  readonly exchange: Exchange;
+  readonly untilMs: number;
+  /** Sends it to the instance that `core.placement` names. */
+  readonly send: () => Attempt;
+  readonly settle: (end: Attempt | WaitEnd) => void;
+}
+
+export class Waiting {
+  readonly #core: Core;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #entries = new Map<number, Entry>();
+  #isReading = false;
+  #timer: NodeJS.Timeout | null = null;
+  #timerDueMs = Number.POSITIVE_INFINITY;
+
+  /** `timeoutMs`: how long a request waits at most. */
+  constructor(core: Core, clock: Clock, timeoutMs: number) {
+    this.#core = core;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    core.onWork(() => this.#work());
+  }
+
+  /** Resolves when the waiting of a ticket is over; that must be ended whatever came of it. */
+  wait(ticket: number, exchange: Exchange, send: () => Attempt): Promise<Attempt | WaitEnd> {
+    return new Promise((resolve) => {
+      if (exchange.gone) {
+        resolve('clientGone');
+        return;
+      }
+      const settle = (end: Attempt | WaitEnd) => {
+        this.#entries.delete(ticket);
+        resolve(end);
+      };
+      const untilMs = this.#clock.nowMs() + this.#timeoutMs;
+      this.#entries.set(ticket, { exchange, untilMs, send, settle });
+      exchange.onGone(() => settle('clientGone'));
+      this.#work();
+    });
+  }
+
+  /** Ends the waiting of those whose time is up. */
+  sweep(nowMs: number): void {
+    for (const entry of this.#entries.values()) {
+      // They wait for equally long, in order of arrival.
+      if (nowMs < entry.untilMs) return;
+      entry.settle('queueTimeout');
+    }
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  /** Claims are read after the present callback: it may be in the midst of another request. */
+  #work(): void {
+    if (this.#core.hasClaims && !this.#isReading) {
+      this.#isReading = true;
+      queueMicrotask(() => {
+        this.#isReading = false;
+        this.#readClaims();
+      });
+    }
+    const dueMs = this.#core.nextLookMs;
+    if (dueMs < this.#timerDueMs && Number.isFinite(dueMs)) this.#arm(dueMs);
+  }
+
+  #readClaims(): void {
+    for (let claim = this.#core.nextClaim(); claim !== null; claim = this.#core.nextClaim()) {
+      const entry = this.#entries.get(this.#core.placement.ticket);
+      // Its client has left in this very turn: its end gives back the claim.
+      if (entry === undefined) continue;
+      entry.settle(claim === 'shed' ? 'shed' : entry.send());
+    }
+  }
+
+  #arm(dueMs: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerDueMs = dueMs;
+    // Rounded up: a timer that fires before its time would only be set again.
+    const delayMs = Math.max(1, Math.ceil(dueMs - this.#clock.nowMs()));
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#timerDueMs = Number.POSITIVE_INFINITY;
+      this.#core.look(this.#clock.nowMs());
+      this.#work();
+    }, delayMs);
+    this.#timer.unref();
+  }
+}
