@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // Minutes, not seconds: npm run test:validation.
+    exclude: ['test/validation/**'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 30_000,

@@ -9,6 +9,7 @@ import { benchCommand } from './bench/command.ts';
 import { checkCommand, configCommand } from './config/command-line.ts';
 import { emulateCommand } from './emulate/flags.ts';
 import { replayOptionRows } from './replay/options.ts';
+import { simulateOptionRows } from './simulate/options.ts';
 
 const program = new Command('dualmap').description(
   'A router for LLM inference fleets: cache reuse and load balance together.',
@@ -31,6 +32,7 @@ program.addCommand(
 program.addCommand(checkCommand());
 program.addCommand(emulateCommand());
 program.addCommand(replay());
+program.addCommand(simulate());
 program.addCommand(benchCommand());
 
 const faultyOptions = 2;
@@ -44,6 +46,18 @@ function replay(): Command {
   return command.action(async () => {
     const { replayCommand } = await import('./replay/command.ts');
     process.exitCode = await replayCommand(command.opts());
+  });
+}
+
+/** `dualmap simulate`, with a flag for every row of its table. */
+function simulate(): Command {
+  const command = new Command('simulate').description(
+    'run a trace through policies on a simulated fleet, to compare them',
+  );
+  for (const { flag, help } of simulateOptionRows) command.option(flag, help);
+  return command.action(async () => {
+    const { simulateCommand } = await import('./simulate/command.ts');
+    process.exitCode = await simulateCommand(command.opts());
   });
 }
 

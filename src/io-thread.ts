@@ -62,8 +62,7 @@ async function run(): Promise<void> {
     admin: (request) => admin.ask((id) => send({ type: 'admin', id, request })),
   });
   router.setFleet(data.fleet.urls, data.fleet.modelsJson);
-  const listen = config.frontEnd === 'http' ? listenHttp : chooseFrontEnd(() => undefined).listen;
-  const listener = await listen(
+  const listener = await listenOf(config)(
     {
       host: config.host,
       port: data.port,
@@ -123,6 +122,9 @@ function tellRouter(router: Router, message: FleetMessage): void {
 }
 
 const asJournal = (batch: JournalBatch): FromIoThread => ({ type: 'journal', batch });
+
+const listenOf = ({ frontEnd }: Config) =>
+  frontEnd === 'http' ? listenHttp : chooseFrontEnd(() => undefined).listen;
 
 /** However often it is called. */
 function onceClosed(close: () => Promise<void>): () => Promise<void> {

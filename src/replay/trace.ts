@@ -9,8 +9,10 @@ import { createGunzip } from 'node:zlib';
  * for a replay of the trace.
  */
 
-/** Tokens of one prefix block of a trace; `hash_ids` has one id for each begun block. */
+/** Tokens of one prefix block of Mooncake's traces; `hash_ids` has one id for each begun block. */
 export const blockTokens = 512;
+/** The sizes that a simulation takes too: those of engines and of other collectors. */
+export const blockSizes: readonly number[] = [blockTokens, 16, 32, 64, 128, 256, 1024];
 
 export interface TraceRow {
   /** Arrival, milliseconds; since when is the trace's affair (a journal: since 1970). */
@@ -34,7 +36,20 @@ const faultsShownMax = 10;
 
 /** All rows in order of arrival (rows of one timestamp keep their order). */
 export async function readTrace(path: string): Promise<TraceRow[]> {
+  const { rows } = await readTraceOf(path, [blockTokens]);
+  return rows;
+}
+
+export interface Trace {
+  readonly rows: TraceRow[];
+  /** Tokens of a block: the first of the sizes that fits every row. */
+  readonly blockTokens: number;
+}
+
+/** The same, of a trace whose blocks have one of these sizes. */
+export async function readTraceOf(path: string, sizes: readonly number[]): Promise<Trace> {
   const rows: TraceRow[] = [];
+  const lines: number[] = [];
   const faults: string[] = [];
   let lineNumber = 0;
   const takeLine = (line: string): void => {
@@ -42,7 +57,7 @@ export async function readTrace(path: string): Promise<TraceRow[]> {
     if (line.trim() === '') return;
     const row = parseRow(line);
     if (typeof row === 'string') faults.push(`line ${lineNumber}: ${row}`);
-    else rows.push(row);
+    else lines[rows.push(row) - 1] = lineNumber;
   };
   const file = createReadStream(path);
   try {
@@ -56,8 +71,22 @@ export async function readTrace(path: string): Promise<TraceRow[]> {
     const message = error instanceof Error ? error.message : String(error);
     throw new TraceFault(`${path}, after line ${lineNumber}: ${message}`, error);
   }
+  const size = sizes.find((tokens) => rows.every((row) => countFault(row, tokens) === null));
+  if (size === undefined) {
+    for (const [index, row] of rows.entries()) {
+      const fault = countFault(row, sizes[0]!);
+      if (fault !== null) faults.push(`line ${lines[index]}: ${fault}`);
+    }
+  }
   if (faults.length > 0) throw new TraceFault(describeFaults(path, faults));
-  return rows.sort((a, b) => a.timestampMs - b.timestampMs);
+  rows.sort((a, b) => a.timestampMs - b.timestampMs);
+  return { rows, blockTokens: size! };
+}
+
+function countFault({ inputTokens, blockIds }: TraceRow, tokens: number): string | null {
+  const blockCount = Math.ceil(inputTokens / tokens);
+  if (blockIds.length === blockCount) return null;
+  return `${blockIds.length} hash_ids, but input_length ${inputTokens} makes ${blockCount} blocks`;
 }
 
 async function splitLines(
@@ -105,10 +134,6 @@ function parseRow(line: string): TraceRow | string {
     if (!Number.isSafeInteger(id) && (typeof id !== 'string' || id === '')) {
       return 'hash_ids holds something else than safe integers and non-empty strings';
     }
-  }
-  const blockCount = Math.ceil(inputTokens / blockTokens);
-  if (blockIds.length !== blockCount) {
-    return `${blockIds.length} hash_ids, but input_length ${inputTokens} makes ${blockCount} blocks`;
   }
   return { timestampMs: timestamp, inputTokens, outputTokens, blockIds };
 }

@@ -5,11 +5,11 @@ import { withoutComments } from './repository.ts';
 /** From the outside in: a module imports only from layers below its own, or from its own folder. */
 const layers = [
   ['cli', 'index'],
-  ['demo', 'bench'],
+  ['demo', 'bench', 'simulate'],
   ['run'],
   ['serve', 'io-thread'],
   ['threads'],
-  ['simulate', 'emulate', 'replay'],
+  ['emulate', 'replay'],
   ['router'],
   ['waiting'],
   ['attempt', 'explain'],

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readTrace, TraceFault } from '../../src/replay/trace.ts';
+import { blockSizes, readTrace, readTraceOf, TraceFault } from '../../src/replay/trace.ts';
 
 let folder = '';
 beforeAll(async () => {
@@ -95,4 +95,20 @@ test('a missing file, a cut archive and a false archive are faults', async () =>
     await save('false.jsonl.gz', line()),
   ];
   for (const path of paths) await expect(readTrace(path)).rejects.toBeInstanceOf(TraceFault);
+});
+
+test('the size of blocks is the one that fits every row', async () => {
+  const rows = [64, 65, 6400].map((input_length) => {
+    const ids = Array.from({ length: Math.ceil(input_length / 64) }, (_, id) => id);
+    return line({ input_length, hash_ids: ids });
+  });
+  const path = await save('small.jsonl', rows.join('\n'));
+  const { rows: read, blockTokens } = await readTraceOf(path, blockSizes);
+  expect([blockTokens, read.length]).toEqual([64, 3]);
+  await expect(readTrace(path)).rejects.toThrow('line 2: 2 hash_ids');
+  // One begun block may be of any size: Mooncake's goes first.
+  const short = await save('short.jsonl', line({ input_length: 9, hash_ids: [1] }));
+  expect((await readTraceOf(short, blockSizes)).blockTokens).toBe(512);
+  const mixed = await save('mixed.jsonl', [rows[2], line()].join('\n'));
+  await expect(readTraceOf(mixed, blockSizes)).rejects.toThrow('line 1: 100 hash_ids');
 });

@@ -1,0 +1,40 @@
+/**
+ * What a thread of a sweep runs: one scenario, or the bisection of a rate. Entry of a pool's
+ * thread; also called directly when there is only one. No state between two calls.
+ */
+import type { Cell } from './results.ts';
+import { runScenario, type Scenario } from './scenario.ts';
+import type { Workload } from './workload.ts';
+
+export interface CellTask {
+  readonly workload: Workload;
+  readonly scenario: Scenario;
+  /** Finds the highest load with `attainmentMin`; the rate of the scenario does not count. */
+  readonly goodput: boolean;
+}
+
+export const attainmentMin = 0.9;
+const loadMax = 4;
+const loadStep = 0.005;
+
+/** Of a bisection, the cell at the highest rate found. */
+export default function runCell({ workload, scenario, goodput }: CellTask): Cell {
+  if (!goodput) return runScenario(workload, scenario);
+  const at = (load: number) => runScenario(workload, { ...scenario, rate: { load } });
+  let low = loadStep;
+  let high = loadMax;
+  let best = at(low);
+  if (best.attainment < attainmentMin) return best;
+  while (high - low > loadStep) {
+    // Most answers lie near saturation, so that is where it starts.
+    const middle = high === loadMax && low < 1 ? 1 : (low + high) / 2;
+    const cell = at(middle);
+    if (cell.attainment >= attainmentMin) {
+      low = middle;
+      best = cell;
+    } else {
+      high = middle;
+    }
+  }
+  return best;
+}

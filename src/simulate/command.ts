@@ -1,0 +1,118 @@
+/**
+ * `dualmap simulate`: reads traces, runs every combination of the options, prints a table and
+ * writes JSON. Main thread.
+ */
+import { access, constants, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import cliProgress from 'cli-progress';
+import { blockSizes, readTraceOf, TraceFault } from '../replay/trace.ts';
+import {
+  type GivenSimulateOptions,
+  parseSimulateOptions,
+  SimulateFault,
+  type SimulateOptions,
+} from './options.ts';
+import type { Cell } from './results.ts';
+import { runTasks, type SummaryRow, summarize, tasksOf } from './sweep.ts';
+import { makeWorkload, type Workload } from './workload.ts';
+
+export interface SimulateReport {
+  readonly settings: SimulateOptions;
+  readonly cells: readonly Cell[];
+  readonly summary: readonly SummaryRow[];
+}
+
+/** Checks the options and runs the sweep. Rejects with `SimulateFault` if it cannot start. */
+export async function runSimulate(given: GivenSimulateOptions): Promise<SimulateReport> {
+  const settings = parseSimulateOptions(given);
+  await checkWritable(settings.json);
+  const workloads: Workload[] = [];
+  for (const path of settings.trace) workloads.push(await readWorkload(path, settings));
+  const tasks = tasksOf(workloads, settings);
+  const progress = showProgress(tasks.length);
+  try {
+    const cells = await runTasks(tasks, settings.threads, progress.step);
+    return { settings, cells, summary: summarize(cells, settings) };
+  } finally {
+    progress.stop();
+  }
+}
+
+/** The command itself. Exit code: 0, or 2 for bad options or traces. */
+export async function simulateCommand(given: GivenSimulateOptions): Promise<number> {
+  try {
+    const report = await runSimulate(given);
+    process.stdout.write(formatSummary(report.summary));
+    const { json } = report.settings;
+    if (json !== null) await writeFile(json, `${JSON.stringify(report, null, 1)}\n`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof SimulateFault)) throw error;
+    for (const fault of error.faults) process.stderr.write(`${fault}\n`);
+    return 2;
+  }
+}
+
+/** Before the run, not after an hour of it. */
+async function checkWritable(json: string | null): Promise<void> {
+  if (json === null) return;
+  try {
+    await access(dirname(json), constants.W_OK);
+  } catch (error) {
+    throw new SimulateFault([`--json: cannot write to ${dirname(json)}`], error);
+  }
+}
+
+async function readWorkload(path: string, options: SimulateOptions): Promise<Workload> {
+  const { limit, maxInputTokens } = options;
+  const trace = basename(path).replace(/\.jsonl(\.gz)?$/, '');
+  try {
+    const { rows, blockTokens } = await readTraceOf(path, blockSizes);
+    return makeWorkload(rows, { trace, blockTokens, limit, maxInputTokens });
+  } catch (error) {
+    if (!(error instanceof TraceFault) && !(error instanceof RangeError)) throw error;
+    throw new SimulateFault([error.message], error);
+  }
+}
+
+/** On a terminal only. */
+function showProgress(total: number): { step: () => void; stop: () => void } {
+  if (!process.stderr.isTTY) return { step: () => undefined, stop: () => undefined };
+  const bar = new cliProgress.SingleBar({
+    format: '{bar} {value}/{total} runs | {eta_formatted} left',
+    clearOnComplete: true,
+    hideCursor: true,
+    etaBuffer: 100,
+  });
+  bar.start(total, 0);
+  return { step: () => bar.increment(), stop: () => bar.stop() };
+}
+
+const columns = 'trace preset instances routers policy queue load qps attained +- p50 p90 hit';
+
+/** A table for a terminal: one line a combination. */
+export function formatSummary(summary: readonly SummaryRow[]): string {
+  const rows = summary.map((row) => [
+    row.trace,
+    row.preset,
+    String(row.instances),
+    String(row.routers),
+    row.policy,
+    row.queue,
+    row.load.toFixed(3),
+    row.qps.toFixed(2),
+    formatShare(row.attainment),
+    row.attainmentCi95 === null ? '-' : formatShare(row.attainmentCi95),
+    formatSeconds(row.ttftP50Ms),
+    formatSeconds(row.ttftP90Ms),
+    formatShare(row.hitRatio),
+  ]);
+  const table = [columns.split(' '), ...rows];
+  const widths = table[0]!.map((_, at) => Math.max(...table.map((row) => row[at]!.length)));
+  const lines = table.map((row) => row.map((text, at) => text.padEnd(widths[at]!)).join('  '));
+  return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
+}
+
+const formatShare = (share: number): string => `${(100 * share).toFixed(1)} %`;
+const formatSeconds = (ms: number | null): string =>
+  ms === null ? 'lost' : `${(ms / 1000).toFixed(2)} s`;

@@ -1,0 +1,152 @@
+/**
+ * What a scenario measured, in the words of the JSON output. Pure; any thread.
+ */
+
+/** Of everything that happened to the requests of one scenario. */
+export class Ledger {
+  readonly #count: number;
+  readonly #arrivedMs: Float64Array;
+  readonly ttftMs: Float64Array;
+  readonly cachedTokens: Int32Array;
+  /** Prompt tokens sent to each instance and not yet computed, as its cache was on arrival. */
+  readonly #pending: Float64Array;
+  readonly #pendingOf: Int32Array;
+  readonly #instanceOf: Int32Array;
+  #pendingSum = 0;
+  #pendingSquares = 0;
+  #imbalanceSum = 0;
+  #imbalanceCount = 0;
+
+  constructor(count: number, instances: number, arrivedMs: Float64Array) {
+    this.#count = count;
+    this.#arrivedMs = arrivedMs;
+    // What never gets a first token is a miss whatever the objective.
+    this.ttftMs = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
+    this.cachedTokens = new Int32Array(count);
+    this.#pending = new Float64Array(instances);
+    this.#pendingOf = new Int32Array(count);
+    this.#instanceOf = new Int32Array(count);
+  }
+
+  /** Once for each arrival, before it is placed: what is averaged, a request sees. */
+  sampleImbalance(): void {
+    if (this.#pendingSum === 0) return;
+    // Whole numbers below 2^53 have exact sums: no drift.
+    const ratio = (this.#pending.length * this.#pendingSquares) / this.#pendingSum ** 2;
+    this.#imbalanceSum += Math.sqrt(Math.max(0, ratio - 1));
+    this.#imbalanceCount++;
+  }
+
+  dispatched(request: number, instance: number, uncachedTokens: number): void {
+    this.#pendingOf[request] = uncachedTokens;
+    this.#instanceOf[request] = instance;
+    this.#addPending(instance, uncachedTokens);
+  }
+
+  firstToken(request: number, cachedTokens: number, nowMs: number): void {
+    this.ttftMs[request] = nowMs - this.#arrivedMs[request]!;
+    this.cachedTokens[request] = cachedTokens;
+    this.#addPending(this.#instanceOf[request]!, -this.#pendingOf[request]!);
+  }
+
+  refused(request: number): void {
+    this.#addPending(this.#instanceOf[request]!, -this.#pendingOf[request]!);
+  }
+
+  /** Coefficient of variation of the instances' pending prefill tokens, mean over arrivals. */
+  get imbalanceCv(): number {
+    return this.#imbalanceCount === 0 ? 0 : this.#imbalanceSum / this.#imbalanceCount;
+  }
+
+  /** Percentiles, attainment and hits over the requests from `warmup` on. */
+  summarize(warmup: number, sloTtftMs: number, inputTokens: Int32Array, limit: Int32Array) {
+    const ttftMs = this.ttftMs.slice(warmup).sort();
+    const requests = this.#count - warmup;
+    let met = 0;
+    while (met < requests && ttftMs[met]! <= sloTtftMs) met++;
+    let promptTokens = 0;
+    let hitTokens = 0;
+    let limitTokens = 0;
+    for (let request = warmup; request < this.#count; request++) {
+      promptTokens += inputTokens[request]!;
+      hitTokens += this.cachedTokens[request]!;
+      limitTokens += limit[request]!;
+    }
+    const percentile = (share: number) => {
+      const value = ttftMs[Math.ceil(share * requests) - 1]!;
+      return Number.isFinite(value) ? value : null;
+    };
+    return {
+      requests,
+      attainment: met / requests,
+      ttftMs: { p50: percentile(0.5), p90: percentile(0.9), p99: percentile(0.99) },
+      hitRatio: hitTokens / promptTokens,
+      hitShareOfLimit: limitTokens === 0 ? null : hitTokens / limitTokens,
+    };
+  }
+
+  #addPending(instance: number, tokens: number): void {
+    const before = this.#pending[instance]!;
+    this.#pending[instance] = before + tokens;
+    this.#pendingSum += tokens;
+    this.#pendingSquares += tokens * (2 * before + tokens);
+  }
+}
+
+/** One scenario's result. Shares are 0..1, times milliseconds, rates requests a second. */
+export interface Cell {
+  readonly trace: string;
+  readonly preset: string;
+  readonly policy: string;
+  readonly queue: 'direct' | 'router';
+  readonly routers: number;
+  readonly instances: number;
+  readonly viewDelayMs: number;
+  /** `qps` as a share of warm saturation. */
+  readonly load: number;
+  readonly qps: number;
+  readonly seed: number;
+  /** Those that count: all but the warm-up. */
+  readonly requests: number;
+  /** Turned away or refused, the warm-up included; each is a miss. */
+  readonly lost: number;
+  readonly attainment: number;
+  /** Share of those that an idle engine with an infinite cache would answer too late. */
+  readonly outOfReach: number;
+  /** Nearest rank over all requests; `null`: so many were lost. */
+  readonly ttftMs: {
+    readonly p50: number | null;
+    readonly p90: number | null;
+    readonly p99: number | null;
+  };
+  /** Prompt tokens that engines had in their caches. */
+  readonly hitRatio: number;
+  /** The same as a share of what one infinite cache would give; `null`: that is nothing. */
+  readonly hitShareOfLimit: number | null;
+  readonly imbalanceCv: number;
+  /** Work of the busiest instance over the mean. */
+  readonly workMaxOverMean: number;
+  readonly migrations: number;
+}
+
+export interface Mean {
+  readonly mean: number;
+  /** Half of the 95 % confidence interval; `null` for fewer than two values. */
+  readonly ci95: number | null;
+}
+
+/** Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom. */
+const studentT = [
+  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145,
+  2.131, 2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048,
+  2.045, 2.042,
+];
+
+export function meanOf(values: readonly number[]): Mean {
+  const count = values.length;
+  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  if (count < 2) return { mean, ci95: null };
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const deviation = Math.sqrt(squares / (count - 1));
+  return { mean, ci95: ((studentT[count - 2] ?? 1.96) * deviation) / Math.sqrt(count) };
+}

@@ -1,0 +1,76 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { SimulateReport } from '../../src/simulate/command.ts';
+import { CliProcess } from '../support/e2e-process.ts';
+import { Random } from '../support/random.ts';
+
+/** `dualmap simulate` as its users run it. */
+
+let folder = '';
+let trace = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'simulate-e2e-'));
+  trace = join(folder, 'made.jsonl');
+  const random = new Random(1);
+  const lines = Array.from({ length: 400 }, (_, at) => {
+    const blocks = 1 + random.below(12);
+    const user = random.below(30);
+    const hash_ids = Array.from({ length: blocks }, (_, block) => 100 * user + block);
+    const row = { timestamp: 250 * at, input_length: 512 * blocks, output_length: 20, hash_ids };
+    return JSON.stringify(row);
+  });
+  writeFileSync(trace, lines.join('\n'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function simulate(args: readonly string[]) {
+  const json = join(folder, 'out.json');
+  const process = new CliProcess(['simulate', '--trace', trace, '--json', json, ...args]);
+  const code = await process.ended();
+  expect([code, process.stderr]).toEqual([0, '']);
+  const report = JSON.parse(readFileSync(json, 'utf8')) as SimulateReport;
+  return { report, stdout: process.stdout };
+}
+
+test('results are the same on any number of threads, in the order asked for', async () => {
+  const sweep = ['--policy', 'round_robin,dualmap-paper', '--load', '0.7,1.1', '--seeds', '2'];
+  const presets = ['--preset', 'paper-7b,a100-7b', '--instances', '3', '--routers', '1,2'];
+  const one = await simulate([...sweep, ...presets, '--threads', '1']);
+  const two = await simulate([...sweep, ...presets, '--threads', '2']);
+  expect(two.report.cells).toEqual(one.report.cells);
+  expect(two.report.summary).toEqual(one.report.summary);
+  expect(two.stdout).toBe(one.stdout);
+  expect(one.report.cells).toHaveLength(32);
+  expect(one.report.summary).toHaveLength(16);
+  const { preset, routers, policy, seed } = one.report.cells[7]!;
+  expect({ preset, routers, policy, seed }).toEqual({
+    ...{ preset: 'paper-7b', routers: 1, policy: 'dualmap-paper', seed: 2 },
+  });
+  expect(one.stdout.trimEnd().split('\n')).toHaveLength(17);
+});
+
+test('goodput is the highest rate that nine of ten still stand', async () => {
+  const args = ['--goodput', '--slo-ttft-ms', '1500', '--instances', '2', '--threads', '1'];
+  const { report } = await simulate(args);
+  const [cell] = report.cells;
+  expect(report.summary[0]!.goodputQps).toBe(cell!.qps);
+  expect(cell!.attainment).toBeGreaterThanOrEqual(0.9);
+  const more = await simulate([
+    ...['--load', String(cell!.load * 1.1), '--slo-ttft-ms', '1500'],
+    ...['--instances', '2'],
+  ]);
+  expect(more.report.cells[0]!.attainment).toBeLessThan(0.9);
+});
+
+test('faults: all of them at once, exit code 2', async () => {
+  const process = new CliProcess(['simulate', '--policy', 'nobody', '--load', '1,x']);
+  expect(await process.ended()).toBe(2);
+  expect(process.stderr).toContain('--trace is required');
+  expect(process.stderr).toContain('--policy: must be some of');
+  expect(process.stderr).toContain('--load: must be numbers');
+  const absent = new CliProcess(['simulate', '--trace', join(folder, 'absent.jsonl')]);
+  expect(await absent.ended()).toBe(2);
+  expect(absent.stderr).toContain('absent.jsonl');
+});
