@@ -255,10 +255,11 @@ CoreOptions optionsOf(const Napi::Object& from) {
   QueueOptions& queue = options.queue;
   queue.isOn = number("queues") != 0;
   queue.bindsLate = number("bindsLate") != 0;
+  queue.isFleetWide = number("fleetWide") != 0;
   queue.order = static_cast<QueueOrder>(number("queueOrder"));
   queue.latePolicy = static_cast<LatePolicy>(number("latePolicy"));
   queue.prefillWindowTokens = static_cast<uint64_t>(number("prefillWindowTokens"));
-  queue.warmthPatience = number("warmthPatience");
+  queue.coldClaimPrice = number("coldClaimPrice");
   return options;
 }
 

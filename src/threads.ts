@@ -64,9 +64,13 @@ export function coreOptions(config: Config): CoreOptions {
     suspectBackoffMaxMs: config.suspectBackoffMaxMs,
     queues: config.queueMode === 'auto' ? mode.queues : config.queueMode === 'router',
     bindsLate: config.binding === 'auto' ? mode.bindsLate : config.binding === 'late',
+    fleetWide:
+      config.bindingWidth === 'auto' ? config.replicas === 1 : config.bindingWidth === 'fleet',
     queueOrder: config.queueOrder === 'auto' ? mode.queueOrder : config.queueOrder,
     latePolicy: config.latePolicy,
-    prefillWindowTokens: config.prefillWindowTokens ?? mode.prefillWindowTokens,
-    warmthPatience: config.warmthPatience,
+    prefillWindowTokens: Math.ceil(
+      (config.prefillWindowTokens ?? mode.prefillWindowTokens) / config.replicas,
+    ),
+    coldClaimPrice: config.coldClaimPrice,
   };
 }

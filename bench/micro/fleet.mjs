@@ -22,10 +22,11 @@ export const coreOptions = {
   suspectBackoffMaxMs: 30_000,
   queues: false,
   bindsLate: false,
+  fleetWide: false,
   queueOrder: 'deadline',
   latePolicy: 'serve',
   prefillWindowTokens: 4096,
-  warmthPatience: 1.5,
+  coldClaimPrice: 8,
 };
 
 /** Memory with serving instances on its rings. Thread 0 is the caller's. */

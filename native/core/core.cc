@@ -53,7 +53,7 @@ Core::Core(const FleetState& state, uint32_t thread, const CoreOptions& options)
       hotness_(state_),
       tokenRatios_(state_, options.placing.tokensPerByte),
       queues_(state_, index_, options.queue, options.suspicion, thread),
-      policy_(makePolicy(options.policy, options.queue.isOn && options.queue.bindsLate)) {}
+      policy_(makePolicy(options.policy, options.queue)) {}
 
 PlaceStatus Core::place(const char* body, size_t bytes, size_t capacity, PromptKind kind,
                         double nowMs, const Objective& objective, Placement* out) noexcept {

@@ -33,10 +33,10 @@ void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64
   // Without a stream there is no first token to see. One that does not come must not keep others
   // waiting for ever: engines compute several prompts at a time, and some hang for reasons of their
   // own.
-  const double stalledMs = std::max(kStallMsMin, kStallTimes * ticket.estimateMs);
+  const double stalledMs = std::max(kStallMsMin, kStallTimes * candidate.ttftEstimateMs);
   // Rounded up, so that a thread looks for stalls a few times a second at most.
   const double stallDueMs = std::ceil((nowMs + stalledMs) / kStallTickMs) * kStallTickMs;
-  ticket.prefillDueMs = ticket.stream ? stallDueMs : nowMs + ticket.estimateMs;
+  ticket.prefillDueMs = ticket.stream ? stallDueMs : nowMs + candidate.ttftEstimateMs;
   due_.push({ticket.prefillDueMs, id});
 }
 
@@ -128,6 +128,7 @@ WaitRequest Core::waitRequestOf(uint64_t id, const Ticket& ticket,
   request.reserved = reservedOf(ticket);
   request.candidate = decision.chosen;
   request.other = decision.other;
+  request.third = decision.third;
   return request;
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "estimate.h"
+#include "queues.h"
 
 namespace dualmap {
 
@@ -101,7 +102,8 @@ class DualMapPaper final : public Policy {
 // queues it is the one with the smaller TTFT.
 class DualMap final : public Policy {
  public:
-  explicit DualMap(bool bindsLate) noexcept : bindsLate_(bindsLate) {}
+  explicit DualMap(const QueueOptions& queue) noexcept
+      : bindsLate_(queue.isOn && queue.bindsLate), isFleetWide_(bindsLate_ && queue.isFleetWide) {}
 
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     // A key is moved to a longer one only while its pair is busy: a lone user is no hotspot.
@@ -132,15 +134,29 @@ class DualMap final : public Policy {
                               : first.ttftEstimateMs <= second.ttftEstimateMs;
     }
     if (!takesFirst) std::swap(first, second);
+    if (isFleetWide_) addThird(fleet, request, out);
     return true;
   }
 
  private:
+  // Whoever holds more of the prefix than both, wherever it is: an earlier turn went there.
+  static void addThird(const FleetView& fleet, const RequestView& request, Decision* out) noexcept {
+    const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
+    const PrefixIndex::Holder holder = fleet.index.warmest(request.chain, blocks);
+    if (holder.slot == kNone || !fleet.isAvailable(holder.slot)) return;
+    const Candidate third = fleet.measure(request, holder.slot, holder.blocks, false);
+    if (third.uncachedTokens >= out->chosen.uncachedTokens) return;
+    out->third = out->other;
+    out->other = out->chosen;
+    out->chosen = third;
+  }
+
   static bool isBusy(const FleetView& fleet, uint32_t slot) noexcept {
     return pendingPrefillTokens(fleet.state.slot(slot)) > 0;
   }
 
   const bool bindsLate_;
+  const bool isFleetWide_;
 };
 
 // Members in order, one after the other, over all threads.
@@ -228,7 +244,7 @@ class ConsistentHash final : public Policy {
 
 }  // namespace
 
-std::unique_ptr<Policy> makePolicy(PolicyName name, bool bindsLate) {
+std::unique_ptr<Policy> makePolicy(PolicyName name, const QueueOptions& queue) {
   switch (name) {
     case PolicyName::dualmapPaper:
       return std::make_unique<DualMapPaper>();
@@ -239,7 +255,7 @@ std::unique_ptr<Policy> makePolicy(PolicyName name, bool bindsLate) {
     case PolicyName::consistentHash:
       return std::make_unique<ConsistentHash>();
     case PolicyName::dualmap:
-      return std::make_unique<DualMap>(bindsLate);
+      return std::make_unique<DualMap>(queue);
   }
   return nullptr;
 }

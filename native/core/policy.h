@@ -63,6 +63,7 @@ enum class Reason : uint32_t {
 struct Decision {
   Candidate chosen;
   Candidate other;  // tried first if the chosen one fails; slot kNone if there is none
+  Candidate third;  // fleet-wide: holds more of the prefix than the pair of its key
   uint32_t first = kNone;
   uint32_t second = kNone;
   uint32_t level = 0;
@@ -137,6 +138,8 @@ class FleetView {
   const Counting counting;
 };
 
+struct QueueOptions;
+
 class Policy {
  public:
   virtual ~Policy() = default;
@@ -145,7 +148,7 @@ class Policy {
                                     Decision* out) noexcept = 0;
 };
 
-[[nodiscard]] std::unique_ptr<Policy> makePolicy(PolicyName name, bool bindsLate);
+[[nodiscard]] std::unique_ptr<Policy> makePolicy(PolicyName name, const QueueOptions& queue);
 
 /// The rule for routes without a prompt: fewest requests in flight.
 [[nodiscard]] bool chooseLeastRequests(const FleetView& fleet, Decision* out) noexcept;

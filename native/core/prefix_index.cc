@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "estimate.h"
 #include "rings.h"
 
 namespace dualmap {
@@ -163,6 +164,38 @@ void PrefixIndex::hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* ou
     out[slot] = depth + 1;
     return true;
   });
+}
+
+PrefixIndex::Holder PrefixIndex::warmest(const uint64_t* chain, uint32_t blocks) const noexcept {
+  constexpr uint32_t kFoundMax = 2 * kHolders;
+  Holder found[kFoundMax];
+  uint32_t count = 0;
+  walk(chain, blocks, [&](uint64_t word, uint32_t depth, uint32_t) {
+    const uint32_t index = slotOf(word);
+    const InstanceSlot& slot = state_->slot(index);
+    const uint32_t state = slot.state.load(std::memory_order_relaxed);
+    if (state != static_cast<uint32_t>(InstanceState::serving) || !isResident(word, slot)) {
+      return false;
+    }
+    uint32_t at = 0;
+    while (at < count && found[at].slot != index) ++at;
+    if (at == kFoundMax) return false;
+    if (at == count) ++count;
+    // Who holds a block has had those before it, also where a head that everybody shares has more
+    // holders than it has places for.
+    found[at] = {index, depth + 1};
+    return true;
+  });
+  Holder best{kNone, 0};
+  for (uint32_t at = 0; at < count; ++at) {
+    if (found[at].blocks < best.blocks) continue;
+    if (found[at].blocks == best.blocks && pendingPrefillTokens(state_->slot(found[at].slot)) >=
+                                               pendingPrefillTokens(state_->slot(best.slot))) {
+      continue;
+    }
+    best = found[at];
+  }
+  return best;
 }
 
 // The entry of a block: its own, else a free one of its set, else the one used longest ago. Nullptr

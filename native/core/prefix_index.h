@@ -47,6 +47,14 @@ class PrefixIndex {
   [[nodiscard]] PairHits hits(const uint64_t* chain, uint32_t blocks, uint32_t first,
                               uint32_t second) const noexcept;
 
+  /// The serving instance that holds most leading blocks; of equals the one with the least to
+  /// prefill. `slot` kNone (rings.h) if nobody holds any. The cost does not depend on the fleet.
+  struct Holder {
+    uint32_t slot;
+    uint32_t blocks;
+  };
+  [[nodiscard]] Holder warmest(const uint64_t* chain, uint32_t blocks) const noexcept;
+
   /// Leading blocks of every instance: `out[slot]` for slots below `slots`.
   void hitsOfAll(const uint64_t* chain, uint32_t blocks, uint32_t* out,
                  uint32_t slots) const noexcept;

@@ -14,6 +14,8 @@ namespace {
 constexpr uint32_t kLateEvery = 16;
 // A promise is taken for broken a little after it was due: a start that is just on time wins.
 constexpr double kSlackMs = 1;
+// What no candidate has room for is offered to so many others.
+constexpr uint32_t kOfferedMax = 8;
 
 }  // namespace
 
@@ -23,7 +25,9 @@ void Queues::expire(uint32_t slot, double nowMs) noexcept {
   for (uint32_t node = expiry.first(); node != 0; node = expiryOf(slot).first()) {
     const double lateFromMs = nodes_[node].key.value;
     if (nowMs <= lateFromMs) {
-      if (options_.latePolicy == LatePolicy::shed) noteLook(slot, lateFromMs + kSlackMs);
+      if (options_.latePolicy == LatePolicy::shed && slot != everybody_) {
+        noteLook(slot, lateFromMs + kSlackMs);
+      }
       return;
     }
     const uint32_t place = placeOf(node);
@@ -50,7 +54,10 @@ void Queues::shed(uint32_t place, double nowMs) noexcept {
 
 void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
   if (!isServing(slot)) return;
-  if (options_.order == QueueOrder::deadline) expire(slot, nowMs);
+  if (options_.order == QueueOrder::deadline) {
+    expire(slot, nowMs);
+    if (options_.isFleetWide) expire(everybody_, nowMs);
+  }
   while (hasRoom(slot)) {
     double lookMs = kNever;
     const uint32_t node = pick(slot, nowMs, &lookMs);
@@ -58,29 +65,75 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
       noteLook(slot, lookMs);
       return;
     }
-    if (!claim(node, nowMs)) return;
+    if (!claim(node, slot, nowMs)) break;
+  }
+  if (!options_.isFleetWide) return;
+  if (hasRoom(slot)) return;
+  setFull(slot, true);
+  // Room may have been given back before the bit was set.
+  if (hasRoom(slot)) setFull(slot, false);
+}
+
+// Instances that may have room, none of them a candidate of its: a few of them, in turns, as one is
+// as cold as the other.
+void Queues::offerToOthers(uint32_t place, double nowMs) noexcept {
+  const Waiting& waiting = waiting_[place];
+  const uint32_t slots = state_->header().instanceCount.load(std::memory_order_relaxed);
+  const uint32_t words = slots / 64 + 1;
+  uint32_t offered = 0;
+  for (uint32_t i = 0; i <= words && offered < kOfferedMax; ++i) {
+    const uint32_t at = (static_cast<uint32_t>(waiting.sequence) / 64 + i) % words;
+    uint64_t bits = ~full_[at].load(std::memory_order_seq_cst);
+    // From another bit each time, so that the first of them are not always asked first.
+    const uint64_t above = ~uint64_t{0} << (waiting.sequence % 64);
+    if (i == 0) bits &= above;
+    if (i == words) bits &= ~above;
+    for (; bits != 0 && offered < kOfferedMax; bits &= bits - 1) {
+      const uint32_t slot = at * 64 + static_cast<uint32_t>(__builtin_ctzll(bits));
+      if (slot >= slots || !isServing(slot) || standsAt(waiting, slot)) continue;
+      ++offered;
+      claimAll(slot, nowMs);
+      if (waiting.state != State::waiting) return;
+    }
   }
 }
 
-// The first in order that the instance may take; 0 if there is none.
+bool Queues::standsAt(const Waiting& waiting, uint32_t slot) const noexcept {
+  return std::any_of(waiting.stand, waiting.stand + waiting.stands,
+                     [slot](const Stand& at) { return at.slot == slot; });
+}
+
+// The first in order that the instance may take, of its own queue and that of everybody; 0 if there
+// is none.
 uint32_t Queues::pick(uint32_t slot, double nowMs, double* lookMs) noexcept {
   const bool isLateTurn = queues_[slot].claims % kLateEvery == kLateEvery - 1;
-  Tree::Cursor feasible(feasibleOf(slot));
-  Tree::Cursor late(lateOf(slot));
+  Tree::Cursor cursors[] = {Tree::Cursor(feasibleOf(slot)), Tree::Cursor(feasibleOf(everybody_)),
+                            Tree::Cursor(lateOf(slot)), Tree::Cursor(lateOf(everybody_))};
+  constexpr uint32_t kFirstLate = 2;
+  const auto goesBefore = [&](uint32_t a, uint32_t b) {
+    const TreeKey& one = nodes_[cursors[a].node()].key;
+    const TreeKey& two = nodes_[cursors[b].node()].key;
+    const bool isLateA = a >= kFirstLate;
+    const bool isLateB = b >= kFirstLate;
+    if (one.priority != two.priority) return one.priority < two.priority;
+    if (isLateA != isLateB) return isLateA == isLateTurn;
+    return one < two;
+  };
   for (uint32_t looked = 0; looked < kLookedAtMax; ++looked) {
-    const uint32_t a = feasible.node();
-    const uint32_t b = late.node();
-    if (a == 0 && b == 0) return 0;
-    bool takesLate = a == 0;
-    if (a != 0 && b != 0) {
-      const int32_t ahead = nodes_[a].key.priority - nodes_[b].key.priority;
-      takesLate = ahead > 0 || (ahead == 0 && isLateTurn);
+    uint32_t best = 4;
+    for (uint32_t i = 0; i < 4; ++i) {
+      if (cursors[i].node() != 0 && (best == 4 || goesBefore(i, best))) best = i;
     }
-    const uint32_t node = takesLate ? b : a;
-    const Leave verdict = leaves(waiting_[placeOf(node)], placeOf(node), standOf(node), nowMs);
-    if (verdict.takes) return node;
-    *lookMs = std::min(*lookMs, verdict.lookMs);
-    takesLate ? late.advance() : feasible.advance();
+    if (best == 4) return 0;
+    const uint32_t node = cursors[best].node();
+    const Waiting& waiting = waiting_[placeOf(node)];
+    // What stands in its own queue too is looked at there.
+    if (waiting.stand[standOf(node)].slot == slot || !standsAt(waiting, slot)) {
+      const Leave verdict = leaves(node, slot, nowMs);
+      if (verdict.takes) return node;
+      *lookMs = std::min(*lookMs, verdict.lookMs);
+    }
+    cursors[best].advance();
   }
   return 0;
 }
@@ -100,65 +153,85 @@ double Queues::expectedMs(uint32_t place, uint32_t index) const noexcept {
                         waiting_[place].reserved.promptTokens);
 }
 
-// Whether an instance that has room takes a request or leaves it to its other candidate.
-Queues::Leave Queues::leaves(Waiting& waiting, uint32_t place, uint32_t index,
-                             double nowMs) noexcept {
+// Whether an instance that has room takes a request or leaves it to another candidate.
+Queues::Leave Queues::leaves(uint32_t node, uint32_t slot, double nowMs) noexcept {
+  const Waiting& waiting = waiting_[placeOf(node)];
   if (waiting.stands < 2) return {};
-  const Stand& here = waiting.stand[index];
-  const Stand& there = waiting.stand[1 - index];
-  if (!isAvailable(here.slot, nowMs)) {
-    // A suspect takes only what nobody else may take.
-    if (!isAvailable(there.slot, nowMs)) return {};
-    return {false, state_->slot(here.slot).suspectUntilMs.load(std::memory_order_relaxed)};
+  if (isAvailable(slot, nowMs)) return leavesToWarmer(node, slot, nowMs);
+  // A suspect takes only what nobody else may take.
+  const bool isLeft =
+      std::any_of(waiting.stand, waiting.stand + waiting.stands, [&](const Stand& at) {
+        return at.slot == everybody_ || (at.slot != slot && isAvailable(at.slot, nowMs));
+      });
+  if (!isLeft) return {};
+  return {false, state_->slot(slot).suspectUntilMs.load(std::memory_order_relaxed)};
+}
+
+Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs) noexcept {
+  const uint32_t place = placeOf(node);
+  Waiting& waiting = waiting_[place];
+  const Stand& here = waiting.stand[standOf(node)];
+  double thereMs = kNever;
+  uint32_t warmer = 0;
+  for (uint32_t index = 0; index < waiting.stands; ++index) {
+    const Stand& at = waiting.stand[index];
+    if (at.slot == everybody_ || at.slot == slot) continue;
+    if (at.uncachedTokens >= here.uncachedTokens || !isAvailable(at.slot, nowMs)) continue;
+    const double ms = expectedMs(place, index);
+    if (ms >= thereMs) continue;
+    thereMs = ms;
+    warmer = index;
   }
-  if (!isAvailable(there.slot, nowMs) || there.uncachedTokens >= here.uncachedTokens) return {};
-  const uint64_t promptTokens = waiting.reserved.promptTokens;
-  const double ownMs =
-      estimateTtftMs(state_->slot(there.slot), 0, there.uncachedTokens, promptTokens);
+  if (thereMs == kNever) return {};
   if (waiting.promiseMs != 0 && nowMs >= waiting.promiseMs + kSlackMs) return {};
-  const InstanceSlot& slot = state_->slot(here.slot);
-  const double hereMs =
-      estimateTtftMs(slot, slot.prefilling.read().tokens, here.uncachedTokens, promptTokens);
-  const double thereMs = expectedMs(place, 1 - index);
+  const uint64_t promptTokens = waiting.reserved.promptTokens;
+  const InstanceSlot& instance = state_->slot(slot);
+  const InstanceSlot& sibling = state_->slot(waiting.stand[warmer].slot);
+  const double hereMs = estimateTtftMs(instance, instance.prefilling.read().tokens,
+                                       here.uncachedTokens, promptTokens);
+  const double ownThereMs =
+      estimateTtftMs(sibling, 0, waiting.stand[warmer].uncachedTokens, promptTokens);
+  const double extraMs =
+      estimateTtftMs(instance, 0, here.uncachedTokens, promptTokens) - ownThereMs;
+  // The extra work keeps others waiting too: what is won must be worth it.
+  const bool isWorthIt = thereMs > hereMs + options_.coldClaimPrice * extraMs;
   const bool isInTimeHere = nowMs + hereMs <= waiting.deadlineMs;
   const bool isInTimeThere = nowMs + thereMs <= waiting.deadlineMs;
-  if (thereMs > options_.warmthPatience * hereMs && (isInTimeHere || !isInTimeThere)) return {};
+  if (isWorthIt && (isInTimeHere || !isInTimeThere)) return {};
   if (isInTimeHere && !isInTimeThere) return {};
-  if (waiting.promiseMs == 0) waiting.promiseMs = nowMs + thereMs - ownMs;
+  if (waiting.promiseMs == 0) waiting.promiseMs = nowMs + thereMs - ownThereMs;
   return {false, waiting.promiseMs + kSlackMs};
 }
 
 // False if others have taken the room meanwhile.
-bool Queues::claim(uint32_t node, double nowMs) noexcept {
+bool Queues::claim(uint32_t node, uint32_t slotIndex, double nowMs) noexcept {
   const uint32_t place = placeOf(node);
   Waiting& waiting = waiting_[place];
-  const Stand at = waiting.stand[standOf(node)];
   // Its prefix may have become warmer, or colder, while it waited.
   const Reserved& reserved = waiting.reserved;
   const uint32_t blocks = reserved.usesPrefixCache ? reserved.blocks : 0;
-  const PrefixIndex::PairHits hits = index_->hits(reserved.chain, blocks, at.slot, kNone);
-  Candidate candidate = measure(*state_, reserved.tokensPerByte, reserved.promptTokens, at.slot,
+  const PrefixIndex::PairHits hits = index_->hits(reserved.chain, blocks, slotIndex, kNone);
+  Candidate candidate = measure(*state_, reserved.tokensPerByte, reserved.promptTokens, slotIndex,
                                 hits.first, hits.isFirstFresh);
-  InstanceSlot& slot = state_->slot(at.slot);
+  InstanceSlot& slot = state_->slot(slotIndex);
   if (!slot.prefilling.tryAdd(candidate.uncachedTokens, options_.prefillWindowTokens,
                               &candidate.pendingTokens)) {
     return false;
   }
   candidate.ttftEstimateMs = estimateTtftMs(slot, candidate.pendingTokens, candidate.uncachedTokens,
                                             reserved.promptTokens);
-  ++queues_[at.slot].claims;
+  ++queues_[slotIndex].claims;
   leaveAll(place);
   Claim& claim = waiting.claim;
   claim.ticket = waiting.ticket;
   claim.verdict = Verdict::claimed;
   claim.candidate = candidate;
   claim.queuedMs = nowMs - waiting.arrivalMs;
-  if (waiting.stands > 1) {
-    claim.isCold = waiting.stand[1 - standOf(node)].uncachedTokens < at.uncachedTokens;
-  }
-  if (claim.isCold) {
-    state_->slot(at.slot).coldClaimsTotal.fetch_add(1, std::memory_order_relaxed);
-  }
+  claim.isCold = std::any_of(waiting.stand, waiting.stand + waiting.stands, [&](const Stand& at) {
+    return at.slot != slotIndex && at.slot != everybody_ &&
+           at.uncachedTokens < candidate.uncachedTokens;
+  });
+  if (claim.isCold) slot.coldClaimsTotal.fetch_add(1, std::memory_order_relaxed);
   claim.isTrial = finishReserving(*state_, *index_, suspicion_, reserved, candidate, nowMs);
   waiting.state = State::claimed;
   post(place);

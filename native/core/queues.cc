@@ -22,7 +22,8 @@ Queues::Offsets Queues::offsetsOf(const Capacities& capacities) noexcept {
   Offsets at{};
   at.mails = roundUp(sizeof(Table));
   at.queues = at.mails + roundUp(capacities.threadsMax * sizeof(Mail));
-  at.waiting = at.queues + roundUp(capacities.instancesMax * sizeof(InstanceQueue));
+  at.full = at.queues + roundUp((uint64_t{capacities.instancesMax} + 1) * sizeof(InstanceQueue));
+  at.waiting = at.full + roundUp((capacities.instancesMax / 64 + 1) * sizeof(uint64_t));
   at.nodes = at.waiting + roundUp(places * sizeof(Waiting));
   at.bytes = at.nodes + roundUp(places * kStands * 2 * sizeof(TreeNode));
   return at;
@@ -41,9 +42,11 @@ Queues::Queues(const FleetState& state, PrefixIndex& index, const QueueOptions& 
       options_(options),
       suspicion_(suspicion),
       thread_(thread),
+      everybody_(state.capacities().instancesMax),
       table_(reinterpret_cast<Table*>(state.queues())),
       mails_(part<Mail>(&Offsets::mails)),
       queues_(part<InstanceQueue>(&Offsets::queues)),
+      full_(part<std::atomic<uint64_t>>(&Offsets::full)),
       waiting_(part<Waiting>(&Offsets::waiting)),
       nodes_(part<TreeNode>(&Offsets::nodes)) {}
 
@@ -74,6 +77,23 @@ bool Queues::isAvailable(uint32_t slot, double nowMs) const noexcept {
 bool Queues::hasRoom(uint32_t slot) const noexcept {
   const LoadWord::Value load = state_->slot(slot).prefilling.readInOrder();
   return load.requests == 0 || load.tokens < options_.prefillWindowTokens;
+}
+
+std::atomic<uint32_t>& Queues::standingOf(uint32_t slot) const noexcept {
+  return slot == everybody_ ? table_->standing : state_->slot(slot).standing;
+}
+
+// Sequentially consistent, as `standing`: an instance that gets room shows itself before it looks
+// for somebody who waits, and who waits is seen before it looks for an instance with room.
+void Queues::setFull(uint32_t slot, bool isFull) noexcept {
+  std::atomic<uint64_t>& word = full_[slot / 64];
+  const uint64_t bit = uint64_t{1} << (slot % 64);
+  if (((word.load(std::memory_order_seq_cst) & bit) != 0) == isFull) return;
+  if (isFull) {
+    word.fetch_or(bit, std::memory_order_seq_cst);
+  } else {
+    word.fetch_and(~bit, std::memory_order_seq_cst);
+  }
 }
 
 bool Queues::tryPass(const Candidate& candidate, uint64_t* aheadTokens) noexcept {
@@ -131,6 +151,12 @@ void Queues::line(uint32_t place, const WaitRequest& request, double nowMs) noex
       waiting.spare = standAt(request.other);
     }
   }
+  if (options_.bindsLate && options_.isFleetWide) {
+    if (request.third.slot != kNone) waiting.stand[waiting.stands++] = standAt(request.third);
+    // To everybody else it is cold.
+    const uint64_t tokens = request.reserved.promptTokens;
+    waiting.stand[waiting.stands++] = Stand{everybody_, false, 0, tokens};
+  }
   standAll(place, nowMs);
 }
 
@@ -140,7 +166,11 @@ void Queues::standAll(uint32_t place, double nowMs) noexcept {
   state_->slot(waiting.stand[0].slot).queued.add(waiting.stand[0].uncachedTokens);
   for (uint32_t index = 0; index < waiting.stands; ++index) stand(place, index, nowMs);
   for (uint32_t index = 0; index < waiting.stands && waiting.state == State::waiting; ++index) {
-    claimAll(waiting.stand[index].slot, nowMs);
+    if (waiting.stand[index].slot == everybody_) {
+      offerToOthers(place, nowMs);
+    } else {
+      claimAll(waiting.stand[index].slot, nowMs);
+    }
   }
 }
 
@@ -158,7 +188,7 @@ void Queues::move(uint32_t place, double nowMs) noexcept {
 void Queues::stand(uint32_t place, uint32_t index, double nowMs) noexcept {
   const Waiting& waiting = waiting_[place];
   Stand& at = waiting_[place].stand[index];
-  state_->slot(at.slot).standing.fetch_add(1, std::memory_order_seq_cst);
+  standingOf(at.slot).fetch_add(1, std::memory_order_seq_cst);
   TreeNode& node = nodes_[nodeOf(place, index, false)];
   node.tokens = at.uncachedTokens;
   node.key = {waiting.priority, waiting.arrivalMs, waiting.sequence};
@@ -166,7 +196,8 @@ void Queues::stand(uint32_t place, uint32_t index, double nowMs) noexcept {
   if (options_.order == QueueOrder::deadline) {
     const double lateFromMs =
         waiting.deadlineMs -
-        estimateTtftMs(state_->slot(at.slot), 0, at.uncachedTokens, waiting.reserved.promptTokens);
+        estimateTtftMs(state_->slot(at.slot == everybody_ ? waiting.stand[0].slot : at.slot), 0,
+                       at.uncachedTokens, waiting.reserved.promptTokens);
     if (nowMs > lateFromMs) {
       standLate(place, index);
       return;
@@ -197,7 +228,7 @@ void Queues::unstand(uint32_t place, uint32_t index) noexcept {
       expiryOf(at.slot).erase(nodeOf(place, index, true));
     }
   }
-  state_->slot(at.slot).standing.fetch_sub(1, std::memory_order_relaxed);
+  standingOf(at.slot).fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Queues::leaveAll(uint32_t place) noexcept {
@@ -267,7 +298,9 @@ void Queues::cancel(uint32_t place, double nowMs) noexcept {
 }
 
 void Queues::offerRoom(uint32_t slot, double nowMs) noexcept {
-  if (state_->slot(slot).standing.load(std::memory_order_seq_cst) == 0) return;
+  if (options_.isFleetWide) setFull(slot, false);
+  const bool isWantedByAll = table_->standing.load(std::memory_order_seq_cst) > 0;
+  if (!isWantedByAll && state_->slot(slot).standing.load(std::memory_order_seq_cst) == 0) return;
   const std::lock_guard guard(table_->lock);
   claimAll(slot, nowMs);
 }
@@ -287,9 +320,14 @@ void Queues::turnedSuspect(uint32_t slot, double nowMs) noexcept {
     const Waiting& waiting = waiting_[places[index]];
     // Another one's turn may have sent it away.
     if (waiting.state != State::waiting) continue;
-    if (waiting.stands == 2) {
-      const uint32_t here = waiting.stand[0].slot == slot ? 0 : 1;
-      claimAll(waiting.stand[1 - here].slot, nowMs);
+    if (waiting.stands > 1) {
+      for (uint32_t at = 0; at < waiting.stands && waiting.state == State::waiting; ++at) {
+        if (waiting.stand[at].slot == everybody_) {
+          offerToOthers(places[index], nowMs);
+        } else if (waiting.stand[at].slot != slot) {
+          claimAll(waiting.stand[at].slot, nowMs);
+        }
+      }
     } else if (waiting.spare.slot != kNone && isAvailable(waiting.spare.slot, nowMs)) {
       move(places[index], nowMs);
     }
@@ -326,7 +364,7 @@ bool Queues::isHopeless(uint32_t place) const noexcept {
   const Waiting& waiting = waiting_[place];
   if (waiting.state != State::waiting) return false;
   return std::none_of(waiting.stand, waiting.stand + waiting.stands,
-                      [&](const Stand& at) { return isServing(at.slot); });
+                      [&](const Stand& at) { return at.slot != everybody_ && isServing(at.slot); });
 }
 
 uint32_t Queues::waiting() const noexcept {

@@ -28,12 +28,14 @@ enum class QueueOrder : uint32_t { deadline = 0, hit = 1, fcfs = 2 };
 enum class LatePolicy : uint32_t { serve = 0, shed = 1 };
 
 struct QueueOptions {
-  bool isOn = false;      // off: every request goes to its instance at once
-  bool bindsLate = true;  // in the queues of both candidates
+  bool isOn = false;         // off: every request goes to its instance at once
+  bool bindsLate = true;     // in the queues of both candidates
+  bool isFleetWide = false;  // and any other instance with room may claim it
   QueueOrder order = QueueOrder::deadline;
   LatePolicy latePolicy = LatePolicy::serve;
   uint64_t prefillWindowTokens = 4096;
-  double warmthPatience = 1.5;
+  double coldClaimPrice =
+      8;  // ms sooner for each ms of extra work, for a cold claim to be worth it
 };
 
 /// What a request brings to the queues. `chain` must stay where it is until the request has left.
@@ -45,6 +47,7 @@ struct WaitRequest {
   Reserved reserved;
   Candidate candidate;  // it would rather go there
   Candidate other;      // slot kNone if there is none
+  Candidate third;      // fleet-wide: who holds more of its prefix than both; or slot kNone
 };
 
 enum class Verdict : uint32_t { claimed, shed };
@@ -55,14 +58,14 @@ struct Claim {
   Verdict verdict = Verdict::claimed;
   Candidate candidate;
   double queuedMs = 0;
-  bool isCold = false;   // its other candidate holds more of its prefix
+  bool isCold = false;   // another of its candidates holds more of its prefix
   bool isTrial = false;  // of a suspect instance
 };
 
 class Queues {
  public:
   static constexpr double kNever = 1e300;
-  static constexpr uint32_t kStands = 2;
+  static constexpr uint32_t kStands = 4;  // the pair, a third candidate, everybody
   /// A claim looks at so many of those that wait: what is behind them can wait longer.
   static constexpr uint32_t kLookedAtMax = 64;
 
@@ -114,7 +117,7 @@ class Queues {
  private:
   enum class State : uint32_t { free = 0, waiting, claimed, shed, abandoned };
 
-  /// A place in the queue of one candidate.
+  /// A place in the queue of one candidate, or in that of everybody (`everybody_`).
   struct Stand {
     uint32_t slot;
     bool isLate;
@@ -162,6 +165,7 @@ class Queues {
     uint32_t everTaken;
     uint64_t sequence;
     std::atomic<uint32_t> waiting;
+    std::atomic<uint32_t> standing;  // in the queue of everybody; as `standing` of an instance
   };
 
   /// What keeps an instance from claiming now; kNever: nothing but an event changes it.
@@ -171,7 +175,7 @@ class Queues {
   };
 
   struct Offsets {
-    uint64_t mails, queues, waiting, nodes, bytes;
+    uint64_t mails, queues, full, waiting, nodes, bytes;
   };
   [[nodiscard]] static Offsets offsetsOf(const Capacities& capacities) noexcept;
   template <typename Part>
@@ -200,11 +204,15 @@ class Queues {
   void expire(uint32_t slot, double nowMs) noexcept;
   void shed(uint32_t place, double nowMs) noexcept;
   void claimAll(uint32_t slot, double nowMs) noexcept;
+  void offerToOthers(uint32_t place, double nowMs) noexcept;
   [[nodiscard]] uint32_t pick(uint32_t slot, double nowMs, double* lookMs) noexcept;
-  [[nodiscard]] Leave leaves(Waiting& waiting, uint32_t place, uint32_t index,
-                             double nowMs) noexcept;
+  [[nodiscard]] Leave leaves(uint32_t node, uint32_t slot, double nowMs) noexcept;
+  [[nodiscard]] Leave leavesToWarmer(uint32_t node, uint32_t slot, double nowMs) noexcept;
+  [[nodiscard]] bool standsAt(const Waiting& waiting, uint32_t slot) const noexcept;
   [[nodiscard]] double expectedMs(uint32_t place, uint32_t index) const noexcept;
-  bool claim(uint32_t node, double nowMs) noexcept;
+  bool claim(uint32_t node, uint32_t slot, double nowMs) noexcept;
+  void setFull(uint32_t slot, bool isFull) noexcept;
+  [[nodiscard]] std::atomic<uint32_t>& standingOf(uint32_t slot) const noexcept;
   void noteLook(uint32_t slot, double atMs) noexcept;
   [[nodiscard]] bool isAvailable(uint32_t slot, double nowMs) const noexcept;
   [[nodiscard]] bool isServing(uint32_t slot) const noexcept;
@@ -215,9 +223,11 @@ class Queues {
   QueueOptions options_;
   SuspicionOptions suspicion_;
   uint32_t thread_;
+  uint32_t everybody_;  // the queue after those of all instances
   Table* table_;
   Mail* mails_;
   InstanceQueue* queues_;
+  std::atomic<uint64_t>* full_;  // a bit an instance: it has had no room since
   Waiting* waiting_;
   TreeNode* nodes_;
   double nextLookMs_ = kNever;

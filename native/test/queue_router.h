@@ -16,6 +16,7 @@ inline CoreOptions queueOptions(PolicyName policy, bool bindsLate) {
   options.placing.sloTtftMs = 1000;
   options.queue.isOn = true;
   options.queue.bindsLate = bindsLate;
+  options.queue.coldClaimPrice = 0.5;
   options.queue.prefillWindowTokens = 1;  // one request at a time
   return options;
 }

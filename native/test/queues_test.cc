@@ -214,6 +214,55 @@ TEST(aColdInstanceTakesWhatWouldWaitTooLong) {
   CHECK_EQUAL(pair.slot(pair.cold).coldClaimsTotal.load(), 1u);
 }
 
+TEST(fleetWideAnInstanceThatIsNoCandidateTakesWhatTheCandidatesHaveNoRoomFor) {
+  for (const bool isFleetWide : {false, true}) {
+    CoreOptions options = late();
+    options.queue.isFleetWide = isFleetWide;
+    QueueRouter router(4, options);
+    const Placement first = router.place(7, 512, 0);
+    // Both candidates of the same prefix are busy with others.
+    InstanceSlot& one = router.slot(first.decision.first);
+    InstanceSlot& two = router.slot(first.decision.second);
+    one.prefilling.add(9000);
+    two.prefilling.add(9000);
+    const Placement again = router.place(7, 512, 1);
+    const Placement claimed = router.claimed();
+    CHECK_EQUAL(claimed.ticket, isFleetWide ? again.ticket : kNobody);
+    if (isFleetWide) {
+      const uint32_t chosen = claimed.decision.chosen.slot;
+      CHECK(chosen != first.decision.first && chosen != first.decision.second);
+      CHECK_EQUAL(claimed.decision.reason, Reason::coldClaim);
+      // Now that instance is the warmest, whatever the ring says.
+      router.core->end(claimed.ticket, 100);
+      one.prefilling.subtract(9000);
+      two.prefilling.subtract(9000);
+      router.core->end(first.ticket, 100);
+    }
+  }
+}
+
+TEST(fleetWideTheWarmestOfAllIsAskedFirst) {
+  CoreOptions options = late();
+  options.queue.isFleetWide = true;
+  QueueRouter router(4, options);
+  const Placement first = router.place(7, 512, 0);
+  router.core->end(first.ticket, 50);
+  // An instance off the pair holds a longer prefix of the next turn.
+  uint32_t stranger = 0;
+  while (stranger == first.decision.first || stranger == first.decision.second) ++stranger;
+  std::vector<uint64_t> chain(8);
+  for (size_t i = 0; i < chain.size(); ++i) chain[i] = 7 * 1000 + i + 1;
+  for (uint64_t& hash : chain) hash = xxh3(&hash, sizeof hash);
+  PrefixIndex index(router.fleet.state);
+  index.insert(chain.data(), 8, stranger, 0);
+  const Placement next = router.place(7, 1024, 100);
+  CHECK(!next.isWaiting);
+  CHECK_EQUAL(next.decision.chosen.slot, stranger);
+  CHECK_EQUAL(next.decision.chosen.cachedTokens, 1023u);
+  router.core->end(next.ticket, 200);
+  CHECK(router.fleet.isIdle());
+}
+
 TEST(aPromiseThatIsNotKeptEndsThePatience) {
   WarmPair pair;
   (void)pair.keepBusy(pair.warm, 1280, 100);

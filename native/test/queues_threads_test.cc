@@ -19,6 +19,7 @@ CoreOptions optionsOf(uint32_t kind) {
       queueOptions(kind % 2 == 0 ? PolicyName::dualmap : PolicyName::dualmapPaper, kind % 2 == 0);
   options.placing.sloTtftMs = 60;
   options.suspicion.backoffMs = 20;
+  options.queue.isFleetWide = kind % 4 == 2;
   options.queue.order = static_cast<QueueOrder>(kind / 2 % 3);
   options.queue.latePolicy = kind % 5 == 4 ? LatePolicy::shed : LatePolicy::serve;
   options.queue.prefillWindowTokens = kind % 3 == 0 ? 1 : 700;
@@ -36,6 +37,7 @@ class Requests {
     enum { waiting, placed, over } phase = waiting;
     uint32_t slot = kNone;
     std::map<uint32_t, uint64_t> uncached;  // by candidate
+    uint64_t promptTokens = 0;
     bool wasMoved = false;
   };
 
@@ -59,9 +61,9 @@ class Requests {
     CHECK(all.count(placement.ticket) == 0);
     Request& request = all[placement.ticket];
     const Decision& decision = placement.decision;
-    request.uncached[decision.chosen.slot] = decision.chosen.uncachedTokens;
-    if (decision.other.slot != kNone) {
-      request.uncached[decision.other.slot] = decision.other.uncachedTokens;
+    request.promptTokens = placement.promptTokens;
+    for (const Candidate& one : {decision.chosen, decision.other, decision.third}) {
+      if (one.slot != kNone) request.uncached[one.slot] = one.uncachedTokens;
     }
     if (placement.isWaiting) return;
     request.phase = Request::placed;
@@ -134,22 +136,24 @@ class Requests {
 // An instance with nothing to prefill may leave a request only to a warmer one, and then there is a
 // time at which it looks again.
 void checkNobodyIdles(const Requests& requests, const Core& core, const FleetState& state,
-                      bool bindsLate, double nowMs) {
+                      const QueueOptions& options, double nowMs) {
   for (uint32_t slot = 0; slot < instances; ++slot) {
     const InstanceSlot& instance = state.slot(slot);
     if (!isServing(state, slot) || instance.prefilling.read().requests > 0) continue;
     if (nowMs < instance.suspectUntilMs.load()) continue;
-    if (!bindsLate) {
+    if (!options.bindsLate) {
       CHECK_EQUAL(instance.standing.load(), 0u);
       continue;
     }
     for (const auto& [ticket, request] : requests.all) {
       if (request.phase != Requests::Request::waiting || request.wasMoved) continue;
       const auto here = request.uncached.find(slot);
-      if (here == request.uncached.end()) continue;
+      const bool isCandidate = here != request.uncached.end();
+      if (!isCandidate && !options.isFleetWide) continue;
+      const uint64_t uncachedHere = isCandidate ? here->second : request.promptTokens;
       bool isLeft = false;
       for (const auto& [other, uncached] : request.uncached) {
-        isLeft = isLeft || (other != slot && uncached < here->second && isServing(state, other));
+        isLeft = isLeft || (other != slot && uncached < uncachedHere && isServing(state, other));
       }
       CHECK(isLeft);
       CHECK(core.nextLookMs() < Queues::kNever);
@@ -186,7 +190,7 @@ TEST(randomCommandsLeaveNobodyIdleAndNothingBehind) {
       }
       if (nowMs >= router.core->nextLookMs()) router.core->look(nowMs);
       requests.readClaims(nowMs);
-      checkNobodyIdles(requests, *router.core, router.fleet.state, options.queue.bindsLate, nowMs);
+      checkNobodyIdles(requests, *router.core, router.fleet.state, options.queue, nowMs);
     }
     while (!requests.all.empty()) {
       requests.end(requests.all.begin()->first, nowMs);
@@ -238,7 +242,7 @@ void runThread(void* memory, uint32_t thread, const CoreOptions& options,
 }
 
 TEST(fourThreadsEndEveryRequestOnce) {
-  for (const uint32_t kind : {0u, 1u, 4u, 7u}) {
+  for (const uint32_t kind : {0u, 1u, 2u, 4u, 7u}) {
     Fleet fleet;
     fleet.serve(instances);
     std::atomic<uint64_t> clock{8};

@@ -16,6 +16,9 @@ export type PolicyName = (typeof policies)[number];
 export const queueModes = ['auto', 'router', 'direct'] as const;
 export type QueueMode = (typeof queueModes)[number];
 
+export const bindingWidths = ['auto', 'pair', 'fleet'] as const;
+export type BindingWidth = (typeof bindingWidths)[number];
+
 export const bindings = ['auto', 'late', 'early'] as const;
 export type Binding = (typeof bindings)[number];
 
@@ -81,13 +84,16 @@ export interface Config {
   /** `auto` in these: as the policy has it (`policy.ts`). */
   readonly queueMode: QueueMode;
   readonly binding: Binding;
+  readonly bindingWidth: BindingWidth;
+  /** Routers that send to the same instances and share nothing, this one included. */
+  readonly replicas: number;
   readonly queueOrder: QueueOrder | 'auto';
   /** Un-prefilled tokens in an instance above which it has no room; `null`: as the policy has it. */
   readonly prefillWindowTokens: number | null;
   readonly latePolicy: LatePolicy;
   readonly queueSize: number;
   readonly queueTimeoutMs: number;
-  readonly warmthPatience: number;
+  readonly coldClaimPrice: number;
 
   readonly firstTokenTimeoutMs: number;
   readonly connectTimeoutMs: number;

@@ -1,5 +1,6 @@
 import {
   bindings,
+  bindingWidths,
   estimateRules,
   latePolicies,
   policies,
@@ -16,7 +17,7 @@ export const routing = {
     name: 'policy',
     kind: kinds.choice(policies),
     unit: '',
-    default: 'dualmap-paper',
+    default: 'dualmap',
     why: 'the rule that places requests',
     commands: all,
   },
@@ -111,6 +112,22 @@ export const queueing = {
     why: '`late`: a request waits for both its candidates; `early`: for the one chosen on arrival',
     commands: all,
   },
+  bindingWidth: {
+    name: 'binding-width',
+    kind: kinds.choice(bindingWidths),
+    unit: '',
+    default: 'auto',
+    why: 'bound late: `fleet` lets any instance with room claim; `auto`: if this is the only router',
+    commands: all,
+  },
+  replicas: {
+    name: 'replicas',
+    kind: kinds.integer(1, 1024),
+    unit: 'routers',
+    default: 1,
+    why: 'routers on the same instances, this one included; each fills its share of their room',
+    commands: all,
+  },
   queueOrder: {
     name: 'queue-order',
     kind: kinds.choice(['auto', ...queueOrders]),
@@ -151,12 +168,12 @@ export const queueing = {
     why: 'a request that has waited so long is answered 504: its client has long given up',
     commands: all,
   },
-  warmthPatience: {
-    name: 'warmth-patience',
+  coldClaimPrice: {
+    name: 'cold-claim-price',
     kind: kinds.decimal(0, 1000),
-    unit: 'times',
-    default: 1.5,
-    why: 'a request waits for its warmer candidate up to so many times the TTFT of the other one',
+    unit: 'ms/ms',
+    default: 8,
+    why: 'ms of TTFT won for each ms of extra work, below which a colder instance leaves a request',
     commands: all,
   },
 } as const satisfies Partial<OptionTable>;

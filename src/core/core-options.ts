@@ -43,11 +43,13 @@ export interface QueueOptions {
   readonly queues: boolean;
   /** Waits in the queues of both candidates; otherwise of the one that the policy has chosen. */
   readonly bindsLate: boolean;
+  /** And any other instance with room may claim it. */
+  readonly fleetWide: boolean;
   readonly queueOrder: QueueOrder;
   readonly latePolicy: LatePolicy;
   /** Un-prefilled tokens in an instance above which it has no room. */
   readonly prefillWindowTokens: number;
-  readonly warmthPatience: number;
+  readonly coldClaimPrice: number;
 }
 
 export interface CoreOptions extends QueueOptions {

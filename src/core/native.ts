@@ -206,6 +206,7 @@ export class Core {
       policy: policyNames.indexOf(options.policy),
       queues: Number(options.queues),
       bindsLate: Number(options.bindsLate),
+      fleetWide: Number(options.fleetWide),
       queueOrder: queueOrders.indexOf(options.queueOrder),
       latePolicy: latePolicies.indexOf(options.latePolicy),
     };

@@ -11,8 +11,9 @@ export const directCore: CoreOptions = {
   suspectBackoffMaxMs: 30_000,
   queues: false,
   bindsLate: false,
+  fleetWide: false,
   queueOrder: 'deadline',
   latePolicy: 'serve',
   prefillWindowTokens: 4_096,
-  warmthPatience: 1.5,
+  coldClaimPrice: 8,
 };
