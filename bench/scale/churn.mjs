@@ -51,6 +51,7 @@ class Fleet {
       ringPointsMax: instancesMax * 320,
       indexBlocks: indexedBlocks,
       hotnessRequestsMax: instancesMax * 32,
+      waitingMax: 0,
     });
     this.core = new Core(this.memory, 0, coreOptions);
     const options = {

@@ -171,7 +171,7 @@ export const queueing = {
   coldClaimPrice: {
     name: 'cold-claim-price',
     kind: kinds.decimal(0, 1000),
-    unit: 'ms/ms',
+    unit: 'times',
     default: 8,
     why: 'ms of TTFT won for each ms of extra work, below which a colder instance leaves a request',
     commands: all,

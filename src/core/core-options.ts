@@ -63,3 +63,10 @@ export interface CoreOptions extends QueueOptions {
   readonly suspectBackoffMs: number;
   readonly suspectBackoffMaxMs: number;
 }
+
+/** What the head of a request asks for; `null`: it says nothing of it. */
+export interface Objective {
+  readonly sloTtftMs: number | null;
+  /** Lower goes first. */
+  readonly priority: number | null;
+}

@@ -8,7 +8,13 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { RequestFaultCode } from '../errors.ts';
 import type { PromptKind } from '../terms.ts';
-import { type CoreOptions, latePolicies, policyNames, queueOrders } from './core-options.ts';
+import {
+  type CoreOptions,
+  latePolicies,
+  type Objective,
+  policyNames,
+  queueOrders,
+} from './core-options.ts';
 import { hasClaimsAt, never, nextLookAt, PlacementView } from './placement-view.ts';
 import { SampleBuffer } from './samples.ts';
 import type { LastPrompt, NativeExplanation, NativeScan } from './scan.ts';
@@ -172,13 +178,6 @@ export const exitNow = (code: number): never => addon.exitNow(code);
 
 /** Bare simdjson and XXH3 over a body: the yardstick of `bench decide`. 0: not JSON. */
 export const bareScan = (body: Uint8Array): number => addon.bareScan(body);
-
-/** What the head of a request asks for; `null`: it says nothing of it. */
-export interface Objective {
-  readonly sloTtftMs: number | null;
-  /** Lower goes first. */
-  readonly priority: number | null;
-}
 
 const noObjective: Objective = { sloTtftMs: null, priority: null };
 

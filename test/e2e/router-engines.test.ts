@@ -8,7 +8,7 @@ import { chat, chatPath, endingsBecome, withRouter } from '../support/router.ts'
 
 test.each(engineNames)('the load and the cache of %s are read', async (engine) => {
   const engineOptions = { engine, timeScale: 1, blockTokens: 64, cacheBlocksMax: 4_000 };
-  const config = { metricsPollIntervalMs: 50, bytesPerToken: 2 };
+  const config = { metricsPollIntervalMs: 50, bytesPerToken: 2, queueMode: 'direct' as const };
   await withRouter({ engines: 1, engineOptions, config }, async (parts) => {
     const { client, router, urls, engines } = parts;
     const { state } = router;

@@ -57,7 +57,7 @@ test('the turns of a conversation stay on one pair, and where their cache is', a
       expect(second).toBeGreaterThan(0);
       expect(later.at(-1)).toBeGreaterThan(second!);
       expect(answers.slice(1).map((answer) => field(answer, 'reason'))).toEqual(
-        Array.from({ length: turnsCount - 1 }, () => 'warm_within_slo'),
+        Array.from({ length: turnsCount - 1 }, () => 'warm_claim'),
       );
       expect(Number(field(answers[0]!, 'estimated-ttft-ms'))).toBeGreaterThan(0);
     }

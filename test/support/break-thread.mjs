@@ -5,6 +5,7 @@
  */
 import { isMainThread } from 'node:worker_threads';
 import { Core } from '../../dist/core/native.js';
+import { Waiting } from '../../dist/waiting.js';
 
 const name = process.env.BREAK;
 
@@ -22,7 +23,7 @@ const actions = {
     Core.prototype.end = fail;
   },
   sweep: () => {
-    Core.prototype.endDuePrefills = fail;
+    Waiting.prototype.sweep = fail;
   },
   rejection: () => {
     void Promise.reject(new Error('broken on purpose'));
@@ -32,8 +33,8 @@ const actions = {
 if (isMainThread) {
   if (name === 'main') process.on('SIGUSR2', fail);
 } else if (Object.hasOwn(actions, name)) {
-  Core.prototype.place = function breaking(body, kind, nowMs) {
+  Core.prototype.place = function breaking(body, kind, nowMs, objective) {
     if (kind === 'chat') actions[name]();
-    return place.call(this, body, kind, nowMs);
+    return place.call(this, body, kind, nowMs, objective);
   };
 }
