@@ -25,6 +25,7 @@ const twoSteps = 4_096;
 /** The authors' release hands an engine one request at a time. */
 const oneRequest = 1;
 
+/** As the systems that these rules come from do. With `--queue router` the one chosen has a queue. */
 const direct: PolicyMode = {
   queues: false,
   bindsLate: false,
@@ -42,7 +43,30 @@ export const policyModes: Readonly<Record<PolicyName, PolicyMode>> = {
     prefillWindowTokens: oneRequest,
     fitsEstimates: false,
   },
+  /** Members in turn. */
   round_robin: direct,
+  /** Argmin of pending and own uncached tokens. */
   least_tokens: direct,
+  /** One ring, whatever the load. */
   consistent_hash: direct,
+  /** Drawn uniformly. */
+  random: direct,
+  /** Argmin of requests waiting and running. */
+  least_requests: direct,
+  /** Two drawn; the one with fewer pending and own uncached tokens. */
+  power_of_two: direct,
+  /** One ring, going on where an instance has 1.25 times its share. */
+  bounded_hash: direct,
+  /** Argmin of the estimated time to first token (Mooncake). */
+  min_ttft: direct,
+  /** Mostly cached: the least loaded owner; else least load, eviction and prefill (Preble). */
+  preble: direct,
+  /** Best match above 0.3, else smallest tree; shortest queue out of balance (SGLang). */
+  cache_aware: direct,
+  /** Argmin of blocks to prefill and to decode (NVIDIA Dynamo). */
+  dynamo_cost: direct,
+  /** Argmax of queue, KV use and match, weighted 2, 2, 3 (llm-d). */
+  llmd_default: direct,
+  /** Argmin of tokens to prefill times requests (LMetric). */
+  lmetric: direct,
 };

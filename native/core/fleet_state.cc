@@ -10,6 +10,7 @@
 #include "hotness.h"
 #include "prefix_index.h"
 #include "queues.h"
+#include "recent_work.h"
 #include "rings.h"
 #include "token_ratios.h"
 
@@ -51,6 +52,7 @@ StateLayout layoutOf(const Capacities& capacities) noexcept {
   layout.hotness = take(Hotness::bytesFor(capacities.hotnessRequestsMax));
   layout.queues = take(Queues::bytesFor(capacities));
   layout.tokenRatios = take(TokenRatios::kBytes);
+  layout.recentWork = take(RecentWork::bytesFor(capacities.instancesMax));
   layout.bytes = at;
   return layout;
 }

@@ -16,7 +16,7 @@ namespace dualmap {
 
 // Bump kLayoutVersion with any change here; src/core/fleet-state.ts mirrors the offsets.
 inline constexpr uint64_t kMagic = 0x31'70'61'6D'6C'61'75'64;  // "dualmap1"
-inline constexpr uint32_t kLayoutVersion = 4;
+inline constexpr uint32_t kLayoutVersion = 5;
 inline constexpr size_t kLineBytes = 64;
 
 #define DUALMAP_ASSERT(condition, what)                                                          \
@@ -182,6 +182,7 @@ struct StateLayout {
   uint64_t hotness;
   uint64_t queues;
   uint64_t tokenRatios;
+  uint64_t recentWork;
   uint64_t bytes;
 };
 
@@ -215,6 +216,7 @@ class FleetState {
   [[nodiscard]] char* hotness() const noexcept { return base_ + layout_.hotness; }
   [[nodiscard]] char* queues() const noexcept { return base_ + layout_.queues; }
   [[nodiscard]] char* tokenRatios() const noexcept { return base_ + layout_.tokenRatios; }
+  [[nodiscard]] char* recentWork() const noexcept { return base_ + layout_.recentWork; }
   [[nodiscard]] const StateLayout& layout() const noexcept { return layout_; }
   [[nodiscard]] const Capacities& capacities() const noexcept { return capacities_; }
   /// Bytes from the start of the memory to the aligned base.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "baselines.h"
 #include "estimate.h"
 #include "queues.h"
 
@@ -224,14 +225,11 @@ class LeastTokens final : public Policy {
   std::vector<uint32_t> hits_;
 };
 
-// One ring, whatever the load: cache affinity alone. The key is 4 KB deep (1,024 tokens): the first
-// block of a trace is often shared by everybody (traces/README.md).
+// One ring, whatever the load: cache affinity alone.
 class ConsistentHash final : public Policy {
  public:
-  static constexpr uint32_t kLevel = 3;
-
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
-    out->level = std::min(kLevel, request.levels->count - 1);
+    out->level = std::min(kRingLevel, request.levels->count - 1);
     const uint64_t key = request.levels->keys[out->level];
     out->first = fleet.walk(0, key, kNone);
     if (out->first == kNone) return false;
@@ -256,8 +254,9 @@ std::unique_ptr<Policy> makePolicy(PolicyName name, const QueueOptions& queue) {
       return std::make_unique<ConsistentHash>();
     case PolicyName::dualmap:
       return std::make_unique<DualMap>(queue);
+    default:
+      return makeBaseline(name);
   }
-  return nullptr;
 }
 
 bool chooseLeastRequests(const FleetView& fleet, Decision* out) noexcept {

@@ -15,7 +15,23 @@
 
 namespace dualmap {
 
-enum class PolicyName : uint32_t { dualmapPaper, roundRobin, leastTokens, consistentHash, dualmap };
+enum class PolicyName : uint32_t {
+  dualmapPaper,
+  roundRobin,
+  leastTokens,
+  consistentHash,
+  dualmap,
+  random,
+  leastRequests,
+  powerOfTwo,
+  boundedHash,
+  minTtft,
+  preble,
+  cacheAware,
+  dynamoCost,
+  llmdDefault,
+  lmetric,
+};
 
 struct PolicyOptions {
   double sloTtftMs = 5000;
@@ -53,11 +69,17 @@ enum class Reason : uint32_t {
   rotation,            // round_robin
   leastTokens,
   ring,           // consistent_hash
-  leastRequests,  // routes without a prompt
+  leastRequests,  // routes without a prompt, and rules that count requests
   retryOther,     // after a failure: the other candidate
   retryNext,      // after more failures: the next distinct instance
   warmClaim,      // no other candidate holds more of its prefix
   coldClaim,      // the other candidate holds more, but would have been too late
+  random,
+  lessLoadedOfTwo,  // power_of_two
+  ringFull,         // bounded_hash: those before it on the ring have their share
+  leastCost,        // of a sum that the rule makes of every instance
+  bestMatch,        // it holds most of the prefix
+  smallestTree,     // cache_aware: nobody holds enough of the prefix
 };
 
 struct Decision {

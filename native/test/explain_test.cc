@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "placing.h"
 #include "router.h"
 
 namespace dualmap::test {
@@ -36,12 +37,8 @@ void checkSame(const Candidate& told, const Candidate& placed) {
   CHECK_EQUAL(told.ttftEstimateMs, placed.ttftEstimateMs);
 }
 
-constexpr PolicyName policies[] = {PolicyName::dualmapPaper, PolicyName::roundRobin,
-                                   PolicyName::leastTokens, PolicyName::consistentHash,
-                                   PolicyName::dualmap};
-
 TEST(explainedIsWhatIsPlaced) {
-  for (const PolicyName policy : policies) {
+  for (const PolicyName policy : allPolicies()) {
     Router router(5, policy);
     std::vector<uint64_t> tickets;
     for (uint32_t i = 0; i < 200; ++i) {
@@ -69,7 +66,7 @@ TEST(explainedIsWhatIsPlaced) {
 }
 
 TEST(explainingLeavesNoTrace) {
-  for (const PolicyName policy : policies) {
+  for (const PolicyName policy : allPolicies()) {
     Router router(5, policy);
     std::vector<uint64_t> tickets;
     Placement placed;

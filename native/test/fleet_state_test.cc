@@ -3,6 +3,8 @@
 #include "core/fleet_state.h"
 
 #include "core/prefix_index.h"
+#include "core/queues.h"
+#include "core/recent_work.h"
 #include "core/token_ratios.h"
 #include "fleet.h"
 #include "test.h"
@@ -23,10 +25,13 @@ TEST(partsLieApartAndAligned) {
       layout.rings[2] + Rings::bytesFor(capacities),
       layout.index + PrefixIndex::bytesFor(capacities.indexBlocks),
       layout.hotness + Hotness::bytesFor(capacities.hotnessRequestsMax),
-      layout.tokenRatios + TokenRatios::kBytes};
-  const std::vector<uint64_t> starts = {
-      layout.slots,    layout.readers, layout.stats,   layout.rings[0],    layout.rings[1],
-      layout.rings[2], layout.index,   layout.hotness, layout.tokenRatios, layout.bytes};
+      layout.queues + Queues::bytesFor(capacities),
+      layout.tokenRatios + TokenRatios::kBytes,
+      layout.recentWork + RecentWork::bytesFor(capacities.instancesMax)};
+  const std::vector<uint64_t> starts = {layout.slots,       layout.readers,    layout.stats,
+                                        layout.rings[0],    layout.rings[1],   layout.rings[2],
+                                        layout.index,       layout.hotness,    layout.queues,
+                                        layout.tokenRatios, layout.recentWork, layout.bytes};
   for (size_t i = 0; i < starts.size(); ++i) {
     CHECK_EQUAL(starts[i] % kLineBytes, 0u);
     CHECK_THAT(starts[i] >= ends[i] && starts[i] < ends[i] + kLineBytes, std::to_string(i));

@@ -4,60 +4,10 @@
 
 #include <algorithm>
 
-#include "core/core.h"
-#include "fleet.h"
-#include "test.h"
+#include "placing.h"
 
 namespace dualmap::test {
 namespace {
-
-using Chain = std::vector<uint64_t>;
-
-/// A fleet of `count` and a core with one policy. What is placed is ended at once, so that load is
-/// what the test says it is.
-class Placing {
- public:
-  Placing(PolicyName policy, uint32_t count, PolicyOptions options = {})
-      : core(start(policy, count, options)), index(fleet.state) {}
-
-  Decision place(const Chain& chain, double nowMs = 0) {
-    Placement placement;
-    const auto blocks = static_cast<uint32_t>(chain.size());
-    status = core.placeChain(chain.data(), blocks, blocks * 128, 0, nowMs, &placement);
-    if (status == PlaceStatus::placed) core.end(placement.ticket, 0);
-    return placement.decision;
-  }
-
-  /// Slots whose engines hold nothing again, as if they had restarted.
-  void forget() {
-    for (uint32_t i = 0; i < fleet.state.header().instanceCount; ++i)
-      fleet.state.slot(i).generation += 1;
-  }
-  void hold(const Chain& chain, size_t blocks, uint32_t slot) {
-    index.insert(chain.data(), static_cast<uint32_t>(blocks), slot, 0);
-  }
-  void load(uint32_t slot, uint64_t tokens) { fleet.state.slot(slot).prefilling.add(tokens); }
-
-  Fleet fleet;
-  PlaceStatus status = PlaceStatus::placed;
-  Core core;
-  PrefixIndex index;
-
- private:
-  Core start(PolicyName policy, uint32_t count, const PolicyOptions& placing) {
-    fleet.serve(count);
-    CoreOptions options;
-    options.policy = policy;
-    options.placing = placing;
-    return Core(fleet.state, 0, options);
-  }
-};
-
-Chain chainOf(Random& random, size_t blocks) {
-  Chain chain(blocks);
-  for (uint64_t& hash : chain) hash = random.next();
-  return chain;
-}
 
 TEST(dualmapTakesTheLessLoadedOfEquallyWarm) {
   Random random(30);
@@ -144,8 +94,7 @@ TEST(anEngineComputesAtLeastOneToken) {
 
 TEST(theDeadAndTheSuspectAreWalkedPast) {
   Random random(34);
-  for (const PolicyName policy : {PolicyName::dualmapPaper, PolicyName::consistentHash,
-                                  PolicyName::roundRobin, PolicyName::leastTokens}) {
+  for (const PolicyName policy : allPolicies()) {
     Placing placing(policy, 4);
     const auto& state = placing.fleet.state;
     for (int round = 0; round < 20; ++round) {

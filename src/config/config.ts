@@ -10,6 +10,16 @@ export const policies = [
   'least_tokens',
   'consistent_hash',
   'dualmap',
+  'random',
+  'least_requests',
+  'power_of_two',
+  'bounded_hash',
+  'min_ttft',
+  'preble',
+  'cache_aware',
+  'dynamo_cost',
+  'llmd_default',
+  'lmetric',
 ] as const;
 export type PolicyName = (typeof policies)[number];
 

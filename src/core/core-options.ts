@@ -10,6 +10,16 @@ export const policyNames = [
   'least_tokens',
   'consistent_hash',
   'dualmap',
+  'random',
+  'least_requests',
+  'power_of_two',
+  'bounded_hash',
+  'min_ttft',
+  'preble',
+  'cache_aware',
+  'dynamo_cost',
+  'llmd_default',
+  'lmetric',
 ] as const;
 export type PolicyName = (typeof policyNames)[number];
 
@@ -27,6 +37,12 @@ export const reasons = [
   'retry_next',
   'warm_claim',
   'cold_claim',
+  'random',
+  'less_loaded_of_two',
+  'ring_full',
+  'least_cost',
+  'best_match',
+  'smallest_tree',
 ] as const;
 export type Reason = (typeof reasons)[number];
 
