@@ -333,6 +333,8 @@ export class Router {
 
   /** A dead instance: whatever waits for a first token from it goes elsewhere. */
   instanceLost(slot: number): void {
+    // Also what it had claimed just before: nobody would tell that later.
+    this.#waiting.readClaims();
     const fault = new UpstreamFault('instance_lost', 'the instance is dead, or had to leave');
     for (const attempt of this.#prefilling.snapshot()) {
       if (attempt.slot === slot) attempt.relay.abort(fault);

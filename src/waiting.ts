@@ -10,6 +10,9 @@ import type { Core } from './core/native.ts';
 import type { Exchange } from './listen/exchange.ts';
 import type { WaitEnd } from './terms.ts';
 
+/** What a timer can wait for; above, it would fire at once. */
+const delayMsMax = 2 ** 31 - 1;
+
 interface Entry {
   readonly exchange: Exchange;
   readonly untilMs: number;
@@ -53,8 +56,12 @@ export class Waiting {
     });
   }
 
-  /** Ends the waiting of those whose time is up. */
+  /**
+   * Ends the waiting of those whose time is up. The time of a look may have been known to a thread
+   * alone that has ended since: hence it is asked for here, too.
+   */
   sweep(nowMs: number): void {
+    if (this.#entries.size > 0) this.#core.look(nowMs);
     for (const entry of this.#entries.values()) {
       // They wait for equally long, in order of arrival.
       if (nowMs < entry.untilMs) return;
@@ -73,14 +80,15 @@ export class Waiting {
       this.#isReading = true;
       queueMicrotask(() => {
         this.#isReading = false;
-        this.#readClaims();
+        this.readClaims();
       });
     }
     const dueMs = this.#core.nextLookMs;
     if (dueMs < this.#timerDueMs && Number.isFinite(dueMs)) this.#arm(dueMs);
   }
 
-  #readClaims(): void {
+  /** Sends what has been claimed by now. */
+  readClaims(): void {
     for (let claim = this.#core.nextClaim(); claim !== null; claim = this.#core.nextClaim()) {
       const entry = this.#entries.get(this.#core.placement.ticket);
       // Its client has left in this very turn: its end gives back the claim.
@@ -93,7 +101,7 @@ export class Waiting {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timerDueMs = dueMs;
     // Rounded up: a timer that fires before its time would only be set again.
-    const delayMs = Math.max(1, Math.ceil(dueMs - this.#clock.nowMs()));
+    const delayMs = Math.min(delayMsMax, Math.max(1, Math.ceil(dueMs - this.#clock.nowMs())));
     this.#timer = setTimeout(() => {
       this.#timer = null;
       this.#timerDueMs = Number.POSITIVE_INFINITY;

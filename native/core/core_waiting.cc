@@ -92,7 +92,7 @@ Waited Core::nextClaim(Placement* out) noexcept {
 void Core::fleetChanged(double nowMs) noexcept {
   for (uint64_t index = 0; index < tickets_.size(); ++index) {
     Ticket& ticket = tickets_[index];
-    if (ticket.phase != Phase::waiting || !queues_.isHopeless(ticket.place)) continue;
+    if (ticket.phase != Phase::waiting || !queues_.wantsOthers(ticket.place)) continue;
     rehome((uint64_t{ticket.sequence} << kIndexBits) | index, ticket, nowMs);
   }
   const uint32_t slots = state_.header().instanceCount.load(std::memory_order_relaxed);

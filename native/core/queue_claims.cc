@@ -39,7 +39,7 @@ void Queues::expire(uint32_t slot, double nowMs) noexcept {
   }
 }
 
-// Nobody can serve it in time any more.
+// If nobody can serve it in time any more.
 void Queues::shed(uint32_t place, double nowMs) noexcept {
   Waiting& waiting = waiting_[place];
   const auto isLate = [](const Stand& at) { return at.isLate; };
@@ -48,16 +48,17 @@ void Queues::shed(uint32_t place, double nowMs) noexcept {
   waiting.state = State::shed;
   waiting.claim.ticket = waiting.ticket;
   waiting.claim.verdict = Verdict::shed;
-  waiting.claim.queuedMs = nowMs - waiting.arrivalMs;
+  waiting.claim.queuedMs = std::max(0.0, nowMs - waiting.arrivalMs);
   post(place);
 }
 
 void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
-  if (!isServing(slot)) return;
+  // Time passes for those that wait for a dead instance, too.
   if (options_.order == QueueOrder::deadline) {
     expire(slot, nowMs);
     if (options_.isFleetWide) expire(everybody_, nowMs);
   }
+  if (!isServing(slot)) return;
   while (hasRoom(slot)) {
     double lookMs = kNever;
     const uint32_t node = pick(slot, nowMs, &lookMs);
@@ -226,7 +227,8 @@ bool Queues::claim(uint32_t node, uint32_t slotIndex, double nowMs) noexcept {
   claim.ticket = waiting.ticket;
   claim.verdict = Verdict::claimed;
   claim.candidate = candidate;
-  claim.queuedMs = nowMs - waiting.arrivalMs;
+  // Another thread may have read the clock a moment before the arrival.
+  claim.queuedMs = std::max(0.0, nowMs - waiting.arrivalMs);
   claim.isCold = std::any_of(waiting.stand, waiting.stand + waiting.stands, [&](const Stand& at) {
     return at.slot != slotIndex && at.slot != everybody_ &&
            at.uncachedTokens < candidate.uncachedTokens;

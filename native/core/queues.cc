@@ -69,6 +69,16 @@ bool Queues::isServing(uint32_t slot) const noexcept {
          static_cast<uint32_t>(InstanceState::serving);
 }
 
+bool Queues::isLeaving(uint32_t slot) const noexcept {
+  const uint32_t state = state_->slot(slot).state.load(std::memory_order_relaxed);
+  return state == static_cast<uint32_t>(InstanceState::draining) ||
+         state == static_cast<uint32_t>(InstanceState::free);
+}
+
+uint32_t Queues::generationOf(uint32_t slot) const noexcept {
+  return state_->slot(slot).generation.load(std::memory_order_relaxed);
+}
+
 bool Queues::isAvailable(uint32_t slot, double nowMs) const noexcept {
   return isServing(slot) &&
          nowMs >= state_->slot(slot).suspectUntilMs.load(std::memory_order_relaxed);
@@ -149,6 +159,7 @@ void Queues::line(uint32_t place, const WaitRequest& request, double nowMs) noex
       waiting.stand[waiting.stands++] = standAt(request.other);
     } else {
       waiting.spare = standAt(request.other);
+      waiting.spareGeneration = generationOf(request.other.slot);
     }
   }
   if (options_.bindsLate && options_.isFleetWide) {
@@ -172,6 +183,9 @@ void Queues::standAll(uint32_t place, double nowMs) noexcept {
       claimAll(waiting.stand[index].slot, nowMs);
     }
   }
+  // Late on arrival, and no instance had room: waiting makes it no better.
+  const bool sheds = options_.latePolicy == LatePolicy::shed;
+  if (sheds && waiting.state == State::waiting) shed(place, nowMs);
 }
 
 // From the queue it was bound to into that of its other candidate.
@@ -179,8 +193,8 @@ void Queues::move(uint32_t place, double nowMs) noexcept {
   Waiting& waiting = waiting_[place];
   leaveAll(place);
   std::swap(waiting.stand[0], waiting.spare);
+  waiting.spareGeneration = generationOf(waiting.spare.slot);
   waiting.stand[0].isLate = false;
-  waiting.isMoved = true;
   state_->slot(waiting.stand[0].slot).migrationsTotal.fetch_add(1, std::memory_order_relaxed);
   standAll(place, nowMs);
 }
@@ -328,22 +342,30 @@ void Queues::turnedSuspect(uint32_t slot, double nowMs) noexcept {
           claimAll(waiting.stand[at].slot, nowMs);
         }
       }
-    } else if (waiting.spare.slot != kNone && isAvailable(waiting.spare.slot, nowMs)) {
+    } else if (mayMove(waiting, nowMs)) {
       move(places[index], nowMs);
     }
   }
 }
 
+bool Queues::mayMove(const Waiting& waiting, double nowMs) const noexcept {
+  return waiting.spare.slot != kNone && isAvailable(waiting.spare.slot, nowMs) &&
+         generationOf(waiting.spare.slot) == waiting.spareGeneration;
+}
+
 void Queues::look(double nowMs) noexcept {
-  if (nowMs < nextLookMs_) return;
+  const double firstMs = table_->nextLookMs.load(std::memory_order_relaxed);
+  const bool isDue = firstMs != 0 && nowMs >= firstMs;
+  if (!isDue && nowMs < nextLookMs_) return;
   nextLookMs_ = kNever;
   const uint32_t slots = state_->header().instanceCount.load(std::memory_order_relaxed);
   const std::lock_guard guard(table_->lock);
+  table_->nextLookMs.store(0, std::memory_order_relaxed);
   for (uint32_t slot = 0; slot < slots; ++slot) {
     InstanceQueue& queue = queues_[slot];
     if (queue.nextLookMs == 0) continue;
     if (queue.nextLookMs > nowMs) {
-      nextLookMs_ = std::min(nextLookMs_, queue.nextLookMs);
+      noteLook(slot, queue.nextLookMs);
       continue;
     }
     queue.nextLookMs = 0;
@@ -355,16 +377,20 @@ void Queues::noteLook(uint32_t slot, double atMs) noexcept {
   if (atMs >= kNever) return;
   InstanceQueue& queue = queues_[slot];
   if (queue.nextLookMs == 0 || atMs < queue.nextLookMs) queue.nextLookMs = atMs;
+  const double firstMs = table_->nextLookMs.load(std::memory_order_relaxed);
+  if (firstMs == 0 || atMs < firstMs) table_->nextLookMs.store(atMs, std::memory_order_relaxed);
   // Whoever learnt of it keeps the time, also if another thread had an earlier one.
   nextLookMs_ = std::min(nextLookMs_, atMs);
 }
 
-bool Queues::isHopeless(uint32_t place) const noexcept {
+bool Queues::wantsOthers(uint32_t place) const noexcept {
   const std::lock_guard guard(table_->lock);
   const Waiting& waiting = waiting_[place];
   if (waiting.state != State::waiting) return false;
-  return std::none_of(waiting.stand, waiting.stand + waiting.stands,
-                      [&](const Stand& at) { return at.slot != everybody_ && isServing(at.slot); });
+  const Stand* end = waiting.stand + waiting.stands;
+  const auto serves = [&](const Stand& at) { return at.slot != everybody_ && isServing(at.slot); };
+  const auto leaves = [&](const Stand& at) { return at.slot != everybody_ && isLeaving(at.slot); };
+  return std::none_of(waiting.stand, end, serves) || std::any_of(waiting.stand, end, leaves);
 }
 
 uint32_t Queues::waiting() const noexcept {

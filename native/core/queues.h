@@ -105,13 +105,15 @@ class Queues {
   /// when its time is up.
   void turnedSuspect(uint32_t slot, double nowMs) noexcept;
 
-  /// Looks again at every instance whose time has come.
+  /// Looks again at every instance whose time has come, whichever thread learnt of it: a thread
+  /// with requests that wait calls this now and then, as the one that knows the time may be gone.
   void look(double nowMs) noexcept;
   /// When `look` must be called next by this thread; kNever if it need not.
   [[nodiscard]] double nextLookMs() const noexcept { return nextLookMs_; }
 
-  /// Whether any instance in whose queue it stands serves.
-  [[nodiscard]] bool isHopeless(uint32_t place) const noexcept;
+  /// It waits, and none of the instances in whose queues it stands serves, or one of them leaves:
+  /// whose slot may not be taken again as long as a request stands there.
+  [[nodiscard]] bool wantsOthers(uint32_t place) const noexcept;
   [[nodiscard]] uint32_t waiting() const noexcept;
 
  private:
@@ -130,7 +132,6 @@ class Queues {
     uint32_t thread;
     uint32_t next;  // in the list of free places, or in its owner's mail
     uint32_t stands;
-    bool isMoved;  // once, by a migration
     uint64_t ticket;
     uint64_t sequence;
     double arrivalMs;
@@ -140,6 +141,7 @@ class Queues {
     Reserved reserved;
     Stand stand[kStands];
     Stand spare;  // bound early: the candidate to which it may move; slot kNone if there is none
+    uint32_t spareGeneration;  // its slot may be that of another instance by now
     Claim claim;
   };
 
@@ -166,6 +168,7 @@ class Queues {
     uint64_t sequence;
     std::atomic<uint32_t> waiting;
     std::atomic<uint32_t> standing;  // in the queue of everybody; as `standing` of an instance
+    std::atomic<double> nextLookMs;  // the first of those of the queues, or before; 0: none
   };
 
   /// What keeps an instance from claiming now; kNever: nothing but an event changes it.
@@ -216,6 +219,9 @@ class Queues {
   void noteLook(uint32_t slot, double atMs) noexcept;
   [[nodiscard]] bool isAvailable(uint32_t slot, double nowMs) const noexcept;
   [[nodiscard]] bool isServing(uint32_t slot) const noexcept;
+  [[nodiscard]] bool isLeaving(uint32_t slot) const noexcept;
+  [[nodiscard]] uint32_t generationOf(uint32_t slot) const noexcept;
+  [[nodiscard]] bool mayMove(const Waiting& waiting, double nowMs) const noexcept;
   [[nodiscard]] bool hasRoom(uint32_t slot) const noexcept;
 
   const FleetState* state_;

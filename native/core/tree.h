@@ -42,8 +42,7 @@ class Tree {
   /// The node's `key` and `tokens` are set; no other node of the tree has that key.
   void insert(uint32_t node) noexcept {
     TreeNode& added = nodes_[node];
-    // Keys come in order of arrival: the weight must not, or the tree becomes a list.
-    added.weight = static_cast<uint32_t>((added.key.sequence * 0x9E3779B97F4A7C15) >> 32);
+    added.weight = mixed(added.key.sequence);
     added.left = added.right = 0;
     *root_ = inserted(*root_, node);
   }
@@ -99,6 +98,16 @@ class Tree {
   };
 
  private:
+  // Keys come in order of arrival: the weights must not, whatever the distance between the numbers
+  // that meet in one tree, or it becomes a list. A multiplication alone is not enough.
+  // (SplitMix64.)
+  static uint32_t mixed(uint64_t sequence) noexcept {
+    sequence += 0x9E3779B97F4A7C15;
+    sequence = (sequence ^ (sequence >> 30)) * 0xBF58476D1CE4E5B9;
+    sequence = (sequence ^ (sequence >> 27)) * 0x94D049BB133111EB;
+    return static_cast<uint32_t>((sequence ^ (sequence >> 31)) >> 32);
+  }
+
   uint32_t updated(uint32_t at) noexcept {
     TreeNode& node = nodes_[at];
     node.sum = nodes_[node.left].sum + node.tokens + nodes_[node.right].sum;

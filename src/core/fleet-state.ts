@@ -53,7 +53,7 @@ export interface SpeedCoefficients {
   readonly perRunningMs: number;
 }
 
-type Word32 = 'state' | 'generation' | 'failures';
+type Word32 = 'state' | 'generation' | 'failures' | 'standing';
 type Double =
   | 'baseMs'
   | 'perTokenMs'
@@ -158,9 +158,14 @@ export class FleetState {
     return Number(this.#read64(slot, 'holds'));
   }
 
+  /** Requests in its queue, also those that would rather go to their other candidate. */
+  standing(slot: number): number {
+    return this.#read32(slot, 'standing');
+  }
+
   /** Something in flight or in its queue names this slot. */
   isHeld(slot: number): boolean {
-    return this.holds(slot) > 0 || this.load(slot, 'queued').requests > 0;
+    return this.holds(slot) > 0 || this.standing(slot) > 0;
   }
 
   /** Consecutive failures before the first token; 0: above suspicion. */
@@ -254,4 +259,6 @@ const totals = [
   'promptTokensTotal',
   'cachedTokensTotal',
   'failuresTotal',
+  'coldClaimsTotal',
+  'migrationsTotal',
 ] as const;

@@ -1,3 +1,4 @@
+import type { CoreOptions } from '../../src/core/core-options.ts';
 import { FleetState, type InstanceState } from '../../src/core/fleet-state.ts';
 import { Core, createStateMemory } from '../../src/core/native.ts';
 import type { Instance } from '../../src/fleet/instance.ts';
@@ -15,6 +16,7 @@ export interface FleetOptions extends Partial<RegistryOptions> {
   readonly isDeferred?: boolean;
   /** Threads take over a snapshot only when `seen` is called. */
   readonly isUnseen?: boolean;
+  readonly core?: Partial<CoreOptions>;
 }
 
 export class FleetOfTest {
@@ -26,21 +28,24 @@ export class FleetOfTest {
   /** Every change of a state word, and what else it told, in order. */
   readonly told: string[] = [];
   nowMs = 0;
+  readonly #coreOptions: CoreOptions;
   /** Runs waiting for the next turn. */
   readonly scheduled: (() => void)[] = [];
 
-  constructor({ instancesMax = 4, isDeferred = false, isUnseen = false, ...given }: FleetOptions) {
+  constructor(options: FleetOptions) {
+    const { instancesMax = 4, isDeferred = false, isUnseen = false, core = {}, ...given } = options;
+    this.#coreOptions = { ...directCore, ...core };
     this.memory = createStateMemory({
       instancesMax,
       threadsMax: 2,
       ringPointsMax: instancesMax * 160 * 2 * 4,
       indexBlocks: 64,
       hotnessRequestsMax: 1_024,
-      waitingMax: 0,
+      waitingMax: 16,
     });
     this.state = new FleetState(this.memory, instancesMax);
     this.core = this.coreOf(0);
-    const options = {
+    const registryOptions = {
       ringSeed: 0,
       prefillMsPerToken: 0.16,
       capacityBlocks: 100,
@@ -48,7 +53,7 @@ export class FleetOfTest {
       drainTimeoutMs: 1_000,
       ...given,
     };
-    this.registry = new Registry(this.core, this.state, options, {
+    this.registry = new Registry(this.core, this.state, registryOptions, {
       clock: { nowMs: () => this.nowMs },
       schedule: (run) => {
         if (isDeferred) this.scheduled.push(run);
@@ -72,7 +77,7 @@ export class FleetOfTest {
   }
 
   coreOf(thread: number): Core {
-    return new Core(this.memory, thread, directCore);
+    return new Core(this.memory, thread, this.#coreOptions);
   }
 
   /** Adds an instance, and it answers. */

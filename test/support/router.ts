@@ -100,6 +100,7 @@ export function reservations({ state }: RunningRouter, slots: number): string[] 
       if (requests !== 0 || tokens !== 0) list.push(`${slot} ${kind} ${requests}/${tokens}`);
     }
     if (state.holds(slot) !== 0) list.push(`${slot} held by ${state.holds(slot)}`);
+    if (state.standing(slot) !== 0) list.push(`${slot} waited for by ${state.standing(slot)}`);
   }
   return list;
 }

@@ -98,6 +98,36 @@ describe('draining', () => {
     expect(fleet.snapshots.at(-1)!.urls).toEqual([]);
   });
 
+  test('its slot is not taken while a request waits for it, if only as its second choice', () => {
+    const queued = { queues: true, bindsLate: true, prefillWindowTokens: 1 };
+    const fleet = new FleetOfTest({ core: { ...queued, policy: 'dualmap' } });
+    const instances = urls.slice(0, 2).map((url) => fleet.serve(url));
+    const { core, state } = fleet;
+    const busy = [-1, -1];
+    const place = (word: bigint) => {
+      expect(core.placeChain(new BigUint64Array([word]), 1, 128, 0)).toBe(null);
+      return core.placement.ticket;
+    };
+    for (let word = 1n; busy.includes(-1); word += 1n) {
+      const ticket = place(word);
+      if (core.placement.isWaiting) core.end(ticket, 0);
+      else busy[core.placement.chosen] = ticket;
+    }
+    const waiting = place(1_000n);
+    expect([core.placement.isWaiting, state.standing(0), state.standing(1)]).toEqual([true, 1, 1]);
+    const left = core.placement.other;
+    fleet.registry.drain(instances[left]!);
+    // All that it computed has ended, but an I/O thread has not heard yet that it leaves.
+    core.end(busy[left]!, 0);
+    fleet.sweepAt(10);
+    expect(fleet.registry.instances).toEqual(instances);
+    core.fleetChanged(10);
+    expect(state.standing(left)).toBe(0);
+    fleet.sweepAt(20);
+    expect(fleet.registry.instances).toEqual([instances[1 - left]]);
+    core.end(waiting, 20);
+  });
+
   test('outlasts what health checks find', () => {
     const fleet = new FleetOfTest({});
     const instance = fleet.serve(urls[0]!);
