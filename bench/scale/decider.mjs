@@ -48,7 +48,7 @@ function decide(seconds) {
     }
     placeChain(core, nextChain());
     const tookMs = performance.now() - startMs;
-    core.end(core.placement.ticket);
+    core.end(core.placement.ticket, 0);
     decisions += 1;
     histogram.recordValue(Math.round(tookMs * 1e6));
     if (tookMs < slowMs) continue;
