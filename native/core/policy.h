@@ -58,6 +58,7 @@ enum class Reason : uint32_t {
   retryNext,      // after more failures: the next distinct instance
   warmClaim,      // no other candidate holds more of its prefix
   coldClaim,      // the other candidate holds more, but would have been too late
+  migrated,       // moved here from the queue of its other candidate, while it waited
 };
 
 struct Decision {

@@ -227,6 +227,7 @@ bool Queues::claim(uint32_t node, uint32_t slotIndex, double nowMs) noexcept {
   claim.verdict = Verdict::claimed;
   claim.candidate = candidate;
   claim.queuedMs = nowMs - waiting.arrivalMs;
+  claim.isMoved = waiting.isMoved;
   claim.isCold = std::any_of(waiting.stand, waiting.stand + waiting.stands, [&](const Stand& at) {
     return at.slot != slotIndex && at.slot != everybody_ &&
            at.uncachedTokens < candidate.uncachedTokens;

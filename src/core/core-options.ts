@@ -27,6 +27,7 @@ export const reasons = [
   'retry_next',
   'warm_claim',
   'cold_claim',
+  'migrated',
 ] as const;
 export type Reason = (typeof reasons)[number];
 

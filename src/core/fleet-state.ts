@@ -254,4 +254,6 @@ const totals = [
   'promptTokensTotal',
   'cachedTokensTotal',
   'failuresTotal',
+  'coldClaimsTotal',
+  'migrationsTotal',
 ] as const;
