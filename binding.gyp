@@ -21,6 +21,7 @@
         "native/core/prefix_index.cc",
         "native/core/prompt.cc",
         "native/core/queue_claims.cc",
+        "native/core/queue_moves.cc",
         "native/core/queues.cc",
         "native/core/recent_work.cc",
         "native/core/reservation.cc",

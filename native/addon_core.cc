@@ -177,6 +177,33 @@ napi_value onTime(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// snapshotQueue(slot: number, rows: Float64Array): number of WaitingRows written
+napi_value snapshotQueue(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  const CoreHandle& handle = argumentsOf(env, info, arguments);
+  const Bytes rows = bytesOf(env, arguments[1]);
+  const auto slot = static_cast<uint32_t>(numberOf(env, arguments[0]));
+  const auto rowsMax = static_cast<uint32_t>(rows.length / sizeof(WaitingRow));
+  auto* const first = reinterpret_cast<WaitingRow*>(rows.data);
+  return numberTo(env, handle.core->snapshotQueue(slot, first, rowsMax));
+}
+
+// migrate(place: number, sequence: number, from: number, to: number, nowMs: number): boolean
+napi_value migrate(napi_env env, napi_callback_info info) {
+  napi_value arguments[5];
+  CoreHandle& handle = argumentsOf(env, info, arguments);
+  const auto integer = [&](size_t index) {
+    return static_cast<uint64_t>(numberOf(env, arguments[index]));
+  };
+  const Move planned{static_cast<uint32_t>(integer(0)), integer(1),
+                     static_cast<uint32_t>(integer(2)), static_cast<uint32_t>(integer(3))};
+  const bool isMoved = handle.core->migrate(planned, numberOf(env, arguments[4]));
+  writeSignals(handle);
+  napi_value value;
+  napi_get_boolean(env, isMoved, &value);
+  return value;
+}
+
 // nextClaim(): Waited
 napi_value nextClaim(napi_env env, napi_callback_info info) {
   size_t count = 0;
@@ -307,6 +334,8 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("end", endTicket);
   add("tokensPerByte", tokensPerByte);
   add("nextClaim", nextClaim);
+  add("snapshotQueue", snapshotQueue);
+  add("migrate", migrate);
   add("look", onTime<&Core::look>);
   add("fleetChanged", onTime<&Core::fleetChanged>);
   object.Set("onWake", Napi::Function::New(env, onWake, "onWake", handle));

@@ -13,6 +13,7 @@ import { createNativeUpstream } from './dispatch/native.ts';
 import { createUndiciUpstream } from './dispatch/undici.ts';
 import { upstreamDefaults } from './dispatch/upstream.ts';
 import type { AdminAnswer } from './fleet/admin.ts';
+import { Hotspots } from './hotspots.ts';
 import { chooseFrontEnd } from './listen/choose.ts';
 import { listenHttp } from './listen/http.ts';
 import { endOnUncaughtError } from './observe/crash.ts';
@@ -20,7 +21,13 @@ import { Journal, type JournalBatch } from './observe/journal.ts';
 import { createLog } from './observe/log.ts';
 import { ThreadStats } from './observe/thread-stats.ts';
 import { Router, type RouterOptions } from './router.ts';
-import { coreOptions, type FromIoThread, type IoThreadData, type ToIoThread } from './threads.ts';
+import {
+  coreOptions,
+  type FromIoThread,
+  type IoThreadData,
+  rebalances,
+  type ToIoThread,
+} from './threads.ts';
 
 /** Deadlines and estimated ends of prefills are looked at this often. */
 const sweepIntervalMs = 50;
@@ -46,8 +53,7 @@ async function run(): Promise<void> {
   const metrics = new Questions<string>();
   const admin = new Questions<AdminAnswer>();
   const stats = new ThreadStats(state, data.thread);
-  const isWrittenDown = config.journalFile !== null;
-  const journal = isWrittenDown ? new Journal(stats, (batch) => send(asJournal(batch))) : null;
+  const journal = openJournal(stats);
   const core = new Core(data.memory, data.thread, coreOptions(config));
   const router = new Router(routerOptions(config), {
     core,
@@ -56,6 +62,7 @@ async function run(): Promise<void> {
     stats,
     log,
     journal,
+    hotspots: openHotspots(),
     isServing: (slot) => state.state(slot) === 'serving',
     upstreamFor: (url) => (url.startsWith('https:') ? secure : plain),
     metrics: () => metrics.ask((id) => send({ type: 'metrics', id })),
@@ -121,7 +128,16 @@ function tellRouter(router: Router, message: FleetMessage): void {
   }
 }
 
-const asJournal = (batch: JournalBatch): FromIoThread => ({ type: 'journal', batch });
+/** `null`: off. */
+function openJournal(stats: ThreadStats): Journal | null {
+  if (config.journalFile === null) return null;
+  return new Journal(stats, (batch: JournalBatch) => send({ type: 'journal', batch }));
+}
+
+/** `null`: nothing is rebalanced. */
+function openHotspots(): Hotspots | null {
+  return rebalances(config) ? new Hotspots((slots) => send({ type: 'hotspots', slots })) : null;
+}
 
 const listenOf = ({ frontEnd }: Config) =>
   frontEnd === 'http' ? listenHttp : chooseFrontEnd(() => undefined).listen;

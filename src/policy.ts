@@ -9,6 +9,8 @@ export interface PolicyMode {
   readonly queues: boolean;
   /** A request waits for both its candidates; else for the one that was chosen on arrival. */
   readonly bindsLate: boolean;
+  /** What waits bound to one candidate may be moved to the other. */
+  readonly rebalances: boolean;
   readonly queueOrder: QueueOrder;
   /** Un-prefilled tokens in an instance above which it has no room. */
   readonly prefillWindowTokens: number;
@@ -29,6 +31,7 @@ const oneRequest = 1;
 const direct: PolicyMode = {
   queues: false,
   bindsLate: false,
+  rebalances: false,
   queueOrder: 'deadline',
   prefillWindowTokens: twoSteps,
   fitsEstimates: true,
@@ -39,6 +42,7 @@ export const policyModes: Readonly<Record<PolicyName, PolicyMode>> = {
   'dualmap-paper': {
     queues: true,
     bindsLate: false,
+    rebalances: true,
     queueOrder: 'hit',
     prefillWindowTokens: oneRequest,
     fitsEstimates: false,

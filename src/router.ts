@@ -17,6 +17,7 @@ import type { Upstream } from './dispatch/upstream.ts';
 import { RequestFault, UpstreamFault } from './errors.ts';
 import { explain, explainedRoute } from './explain.ts';
 import type { AdminAnswer, AdminRequest } from './fleet/admin.ts';
+import type { Hotspots } from './hotspots.ts';
 import { ClientGone, type Exchange } from './listen/exchange.ts';
 import { forwardedRequestHeaders, requestIdOf } from './listen/headers.ts';
 import { objectiveOf } from './listen/objective.ts';
@@ -52,6 +53,8 @@ export interface RouterParts {
   readonly log: Log;
   /** `null`: off. */
   readonly journal: Journal | null;
+  /** `null`: nothing is rebalanced. */
+  readonly hotspots: Hotspots | null;
   /** Whether requests may be sent to the instance of this slot. */
   isServing(slot: number): boolean;
   /** The upstream client for an instance's URL. */
@@ -84,7 +87,8 @@ export class Router {
     this.#options = options;
     this.#parts = parts;
     this.#attemptParts = { ...parts, prefilling: this.#prefilling, relaying: this.#relaying };
-    this.#waiting = new Waiting(parts.core, parts.clock, options.queueTimeoutMs);
+    const { core, clock, hotspots } = parts;
+    this.#waiting = new Waiting(core, clock, options.queueTimeoutMs, hotspots);
     this.#logsRequests = parts.log.isLevelEnabled('debug');
     this.#apiKey = options.apiKey === null ? null : Buffer.from(`Bearer ${options.apiKey}`);
   }

@@ -25,6 +25,7 @@ import { type MetricsPort, openMetricsPort } from './observe/metrics-port.ts';
 import { ThreadStats } from './observe/thread-stats.ts';
 import { policyModes } from './policy.ts';
 import { probeBy } from './probe.ts';
+import { Rebalancer } from './rebalancer.ts';
 import {
   coreOptions,
   type FromIoThread,
@@ -114,6 +115,7 @@ class MainThread implements RunningRouter {
   readonly #poller: MetricsPoller | null;
   readonly #pool: ComputePool;
   readonly #speeds: Speeds;
+  readonly #rebalancer: Rebalancer;
   readonly #metrics: ReturnType<typeof createMetrics>;
   readonly #threads: Worker[] = [];
   readonly #ended: Promise<void>[] = [];
@@ -151,6 +153,8 @@ class MainThread implements RunningRouter {
     this.#poller = this.#createPoller();
     this.#pool = openComputePool(threadUrl('compute/tasks'));
     this.#speeds = this.#createSpeeds();
+    const plan = this.#pool.planRebalance;
+    this.#rebalancer = new Rebalancer({ core, state: this.state, clock: systemClock, plan });
     this.#admin = new FleetAdmin({
       registry: this.#registry,
       state: this.state,
@@ -256,7 +260,10 @@ class MainThread implements RunningRouter {
     await this.#health.start();
     this.#registry.flush();
     await this.#seen.untilAll(this.#registry.version);
-    this.#sweeper = setInterval(() => this.#registry.sweep(), sweepIntervalMs);
+    this.#sweeper = setInterval(() => {
+      this.#registry.sweep();
+      this.#rebalancer.sweep();
+    }, sweepIntervalMs);
     this.#poller?.start();
   }
 
@@ -285,6 +292,7 @@ class MainThread implements RunningRouter {
         else if (message.type === 'failedToListen') reject(new Error(message.message));
         else if (message.type === 'journal') void this.#writeJournal(worker, message.batch);
         else if (message.type === 'samples') this.#speeds.take(message.rows);
+        else if (message.type === 'hotspots') this.#rebalancer.hot(message.slots);
         else if (message.type === 'fleetSeen') this.#seen.saw(thread - 1, message.version);
         else if (message.type === 'admin') this.#answerAdmin(worker, message);
         else void this.#answerMetrics(worker, message.id);
@@ -322,6 +330,7 @@ class MainThread implements RunningRouter {
   async #close(graceMs: number): Promise<void> {
     this.#health.stop();
     this.#poller?.stop();
+    this.#rebalancer.stop();
     clearInterval(this.#sweeper);
     this.#tellAll({ type: 'drain' });
     const grace = setTimeout(() => this.#tellAll({ type: 'close' }), graceMs);

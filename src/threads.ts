@@ -39,6 +39,8 @@ export type FromIoThread =
   | { readonly type: 'failedToListen'; readonly message: string }
   /** This thread has taken over the snapshot of this version. */
   | { readonly type: 'fleetSeen'; readonly version: number }
+  /** The queues of these instances are to be rebalanced (`hotspots.ts`). */
+  | { readonly type: 'hotspots'; readonly slots: readonly number[] }
   /** First-token times (`core/samples.ts`), at most once a second. */
   | { readonly type: 'samples'; readonly rows: Float64Array }
   | { readonly type: 'metrics'; readonly id: number }
@@ -73,4 +75,12 @@ export function coreOptions(config: Config): CoreOptions {
     ),
     coldClaimPrice: config.coldClaimPrice,
   };
+}
+
+/** Whether requests that wait may be moved: only those that are bound to one instance. */
+export function rebalances(config: Config): boolean {
+  const { queues, bindsLate } = coreOptions(config);
+  const { rebalance, policy } = config;
+  const isWanted = rebalance === 'auto' ? policyModes[policy].rebalances : rebalance === 'on';
+  return isWanted && queues && !bindsLate;
 }

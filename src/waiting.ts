@@ -7,6 +7,7 @@
 import type { Attempt } from './attempt.ts';
 import type { Clock } from './clock.ts';
 import type { Core } from './core/native.ts';
+import type { Hotspots } from './hotspots.ts';
 import type { Exchange } from './listen/exchange.ts';
 import type { WaitEnd } from './terms.ts';
 
@@ -25,16 +26,19 @@ export class Waiting {
   readonly #core: Core;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
+  /** `null`: nothing is rebalanced. */
+  readonly #hotspots: Hotspots | null;
   readonly #entries = new Map<number, Entry>();
   #isReading = false;
   #timer: NodeJS.Timeout | null = null;
   #timerDueMs = Number.POSITIVE_INFINITY;
 
   /** `timeoutMs`: how long a request waits at most. */
-  constructor(core: Core, clock: Clock, timeoutMs: number) {
+  constructor(core: Core, clock: Clock, timeoutMs: number, hotspots: Hotspots | null) {
     this.#core = core;
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
+    this.#hotspots = hotspots;
     core.onWork(() => this.#work());
   }
 
@@ -47,11 +51,14 @@ export class Waiting {
       }
       const settle = (end: Attempt | WaitEnd) => {
         this.#entries.delete(ticket);
+        this.#hotspots?.left(ticket);
         resolve(end);
       };
-      const untilMs = this.#clock.nowMs() + this.#timeoutMs;
+      const nowMs = this.#clock.nowMs();
+      const untilMs = nowMs + this.#timeoutMs;
       this.#entries.set(ticket, { exchange, untilMs, send, settle });
       exchange.onGone(() => settle('clientGone'));
+      this.#hotspots?.entered(this.#core.placement, nowMs);
       this.#work();
     });
   }
@@ -62,6 +69,7 @@ export class Waiting {
    */
   sweep(nowMs: number): void {
     if (this.#entries.size > 0) this.#core.look(nowMs);
+    this.#hotspots?.sweep(nowMs);
     for (const entry of this.#entries.values()) {
       // They wait for equally long, in order of arrival.
       if (nowMs < entry.untilMs) return;

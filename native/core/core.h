@@ -118,6 +118,15 @@ class Core {
   /// and all look at their queues.
   void fleetChanged(double nowMs) noexcept;
 
+  /// Both ends of rebalancing; see queues.h. Any thread's requests.
+  [[nodiscard]] uint32_t snapshotQueue(uint32_t slot, WaitingRow* rows,
+                                       uint32_t rowsMax) const noexcept {
+    return queues_.snapshot(slot, rows, rowsMax);
+  }
+  [[nodiscard]] bool migrate(const Move& planned, double nowMs) noexcept {
+    return queues_.migrate(planned, nowMs);
+  }
+
   /// First token seen: the prefill reservation ends and the instance is above suspicion. `ttftMs`:
   /// measured from sending, 0 if no first token of a stream was seen; it becomes a sample of the
   /// instance's speed unless it tells of something else (a retry, an engine that has restarted).

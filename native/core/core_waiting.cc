@@ -75,7 +75,9 @@ Waited Core::nextClaim(Placement* out) noexcept {
   decision.first = ticket.first;
   decision.second = ticket.second;
   decision.level = ticket.level;
-  decision.reason = claim.isCold ? Reason::coldClaim : ticket.reason;
+  decision.reason = claim.isMoved  ? Reason::migrated
+                    : claim.isCold ? Reason::coldClaim
+                                   : ticket.reason;
   // What is left is tried first if this one fails.
   ticket.other = claim.candidate.slot == ticket.first ? ticket.second : ticket.first;
   decision.other.slot = ticket.other;

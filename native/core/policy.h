@@ -80,6 +80,7 @@ enum class Reason : uint32_t {
   leastCost,        // of a sum that the rule makes of every instance
   bestMatch,        // it holds most of the prefix
   smallestTree,     // cache_aware: nobody holds enough of the prefix
+  migrated,         // moved here from the queue of its other candidate, while it waited
 };
 
 struct Decision {

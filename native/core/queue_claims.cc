@@ -229,6 +229,7 @@ bool Queues::claim(uint32_t node, uint32_t slotIndex, double nowMs) noexcept {
   claim.candidate = candidate;
   // Another thread may have read the clock a moment before the arrival.
   claim.queuedMs = std::max(0.0, nowMs - waiting.arrivalMs);
+  claim.isMoved = waiting.isMoved;
   claim.isCold = std::any_of(waiting.stand, waiting.stand + waiting.stands, [&](const Stand& at) {
     return at.slot != slotIndex && at.slot != everybody_ &&
            at.uncachedTokens < candidate.uncachedTokens;

@@ -59,7 +59,32 @@ struct Claim {
   Candidate candidate;
   double queuedMs = 0;
   bool isCold = false;   // another of its candidates holds more of its prefix
+  bool isMoved = false;  // by a migration, from the queue it was bound to
   bool isTrial = false;  // of a suspect instance
+};
+
+/// A request bound early, as a plan of rebalancing sees it. Doubles all: JavaScript reads rows of
+/// them (src/core/queue-snapshot.ts has the same order). Tokens and milliseconds.
+struct WaitingRow {
+  double place;
+  double sequence;  // tells one request in a place from the next one there
+  double arrivalMs;
+  double deadlineMs;
+  double promptTokens;
+  double cachedTokens;
+  double uncachedTokens;
+  double spareSlot;  // its other candidate; -1: none
+  double spareCachedTokens;
+  double spareUncachedTokens;
+  double isMoved;
+};
+
+/// A move of a request that waits, as planned from a snapshot.
+struct Move {
+  uint32_t place;
+  uint64_t sequence;
+  uint32_t from;
+  uint32_t to;
 };
 
 class Queues {
@@ -104,6 +129,14 @@ class Queues {
   /// An instance has become suspect: what waits for it looks at its other candidate, and at it
   /// when its time is up.
   void turnedSuspect(uint32_t slot, double nowMs) noexcept;
+
+  /// What waits for an instance and is bound to it, in the order in which it will be served, but
+  /// for the turns of late requests. Returns the number of rows, `rowsMax` at most.
+  [[nodiscard]] uint32_t snapshot(uint32_t slot, WaitingRow* rows, uint32_t rowsMax) const noexcept;
+
+  /// Moves a request to its other candidate. False, and nothing has changed, unless it still waits
+  /// where it stood, has never been moved, and the other candidate is available.
+  [[nodiscard]] bool migrate(const Move& planned, double nowMs) noexcept;
 
   /// Looks again at every instance whose time has come, whichever thread learnt of it: a thread
   /// with requests that wait calls this now and then, as the one that knows the time may be gone.

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "prompt_model.h"
@@ -109,6 +110,27 @@ class Requests {
     }
   }
 
+  /// Tries to move something that waits, planned from a snapshot or from nonsense. Who alone
+  /// commands the fleet knows what must come of it.
+  void someMigration(double nowMs, bool isAlone) {
+    WaitingRow rows[8];
+    const auto from = static_cast<uint32_t>(random_.below(instances));
+    const uint32_t count = core_.snapshotQueue(from, rows, 8);
+    if (count == 0) return;
+    const WaitingRow& row = rows[random_.below(count)];
+    const auto to = random_.chance(0.1) ? static_cast<uint32_t>(random_.below(instances))
+                                        : static_cast<uint32_t>(static_cast<int>(row.spareSlot));
+    const auto place = static_cast<uint32_t>(row.place);
+    const auto sequence = static_cast<uint64_t>(row.sequence);
+    const bool isPlausible = to != kNone && row.spareSlot == to && row.isMoved == 0 &&
+                             isServing(state_, to) && nowMs >= state_.slot(to).suspectUntilMs;
+    const bool isMoved = core_.migrate({place, sequence, from, to}, nowMs);
+    if (isAlone) CHECK_EQUAL(isMoved, isPlausible);
+    if (!isMoved) return;
+    CHECK(moved_.insert(sequence).second);
+    movedCount += 1;
+  }
+
   std::map<uint64_t, Request>::iterator inFlightAfter(std::map<uint64_t, Request>::iterator at) {
     for (auto next = at; next != all.end(); ++next) {
       if (next->second.phase != Request::waiting) return next;
@@ -126,11 +148,13 @@ class Requests {
   uint64_t placedCount = 0;
   uint64_t claimedCount = 0;
   uint64_t endedCount = 0;
+  uint64_t movedCount = 0;
 
  private:
   Core& core_;
   const FleetState& state_;
   Random random_;
+  std::set<uint64_t> moved_;
 };
 
 // An instance with nothing to prefill may leave a request only to a warmer one, and then there is a
@@ -188,6 +212,7 @@ TEST(randomCommandsLeaveNobodyIdleAndNothingBehind) {
       } else {
         requests.someEvent(nowMs);
       }
+      if (random.chance(0.2)) requests.someMigration(nowMs, true);
       if (nowMs >= router.core->nextLookMs()) router.core->look(nowMs);
       requests.readClaims(nowMs);
       checkNobodyIdles(requests, *router.core, router.fleet.state, options.queue, nowMs);
@@ -197,6 +222,7 @@ TEST(randomCommandsLeaveNobodyIdleAndNothingBehind) {
       requests.readClaims(nowMs);
     }
     CHECK(requests.claimedCount > 100);
+    CHECK(options.queue.bindsLate ? requests.movedCount == 0 : requests.movedCount > 20);
     CHECK_EQUAL(requests.endedCount, requests.placedCount);
     checkAtRest(router.fleet, *router.core);
   }
@@ -225,6 +251,7 @@ void runThread(void* memory, uint32_t thread, const CoreOptions& options,
     } else {
       requests.someEvent(nowMs);
     }
+    if (random.chance(0.2)) requests.someMigration(nowMs, false);
     if (random.chance(0.01)) core.fleetChanged(nowMs);
   }
   // What still waits is claimed as soon as others end: nobody has to look at every queue for that.

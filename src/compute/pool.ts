@@ -4,6 +4,7 @@
  */
 import { Piscina } from 'piscina';
 import type { SpeedCoefficients } from '../core/fleet-state.ts';
+import type { Move, QueueSnapshot } from '../core/queue-snapshot.ts';
 import type { FitJob } from './estimate.ts';
 
 /** The thread ends after so long without work: an idle router should have no idle thread. */
@@ -11,6 +12,7 @@ const idleTimeoutMs = 60_000;
 
 export interface ComputePool {
   fitSpeeds(jobs: readonly FitJob[]): Promise<readonly SpeedCoefficients[]>;
+  planRebalance(snapshot: QueueSnapshot): Promise<readonly Move[]>;
   /** Resolves when the work in progress is done and the thread has ended. */
   close(): Promise<void>;
 }
@@ -25,6 +27,7 @@ export function openComputePool(entry: URL): ComputePool {
   });
   return {
     fitSpeeds: (jobs) => pool.run(jobs, { name: 'fitSpeeds' }),
+    planRebalance: (snapshot) => pool.run(snapshot, { name: 'planRebalance' }),
     close: () => pool.close(),
   };
 }

@@ -32,6 +32,9 @@ export type BindingWidth = (typeof bindingWidths)[number];
 export const bindings = ['auto', 'late', 'early'] as const;
 export type Binding = (typeof bindings)[number];
 
+export const rebalanceModes = ['auto', 'on', 'off'] as const;
+export type RebalanceMode = (typeof rebalanceModes)[number];
+
 /** Order is that of `QueueOrder` in native/core/queues.h. */
 export const queueOrders = ['deadline', 'hit', 'fcfs'] as const;
 export type QueueOrder = (typeof queueOrders)[number];
@@ -97,6 +100,7 @@ export interface Config {
   readonly bindingWidth: BindingWidth;
   /** Routers that send to the same instances and share nothing, this one included. */
   readonly replicas: number;
+  readonly rebalance: RebalanceMode;
   readonly queueOrder: QueueOrder | 'auto';
   /** Un-prefilled tokens in an instance above which it has no room; `null`: as the policy has it. */
   readonly prefillWindowTokens: number | null;

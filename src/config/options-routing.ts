@@ -6,6 +6,7 @@ import {
   policies,
   queueModes,
   queueOrders,
+  rebalanceModes,
 } from './config.ts';
 import * as kinds from './kinds.ts';
 import { commandNames as all, type OptionTable } from './option.ts';
@@ -126,6 +127,14 @@ export const queueing = {
     unit: 'routers',
     default: 1,
     why: 'routers on the same instances, this one included; each fills its share of their room',
+    commands: all,
+  },
+  rebalance: {
+    name: 'rebalance',
+    kind: kinds.choice(rebalanceModes),
+    unit: '',
+    default: 'auto',
+    why: 'bound early, what would be late may move to its other candidate; `auto`: as the policy has it',
     commands: all,
   },
   queueOrder: {

@@ -43,6 +43,7 @@ export const reasons = [
   'least_cost',
   'best_match',
   'smallest_tree',
+  'migrated',
 ] as const;
 export type Reason = (typeof reasons)[number];
 

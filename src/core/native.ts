@@ -15,7 +15,9 @@ import {
   policyNames,
   queueOrders,
 } from './core-options.ts';
+import type { NativeCore } from './native-core.ts';
 import { hasClaimsAt, never, nextLookAt, PlacementView } from './placement-view.ts';
+import type { Move } from './queue-snapshot.ts';
 import { SampleBuffer } from './samples.ts';
 import type { LastPrompt, NativeExplanation, NativeScan } from './scan.ts';
 import type { UpstreamAddon } from './upstream-addon.ts';
@@ -58,33 +60,6 @@ export interface RingMember {
   /** 1 is an ordinary instance: 160 points on each ring. */
   readonly weight: number;
   readonly models: readonly string[];
-}
-
-interface NativeCore {
-  place(body: Uint8Array, kind: number, nowMs: number, sloTtftMs: number, priority: number): number;
-  placeChain(chain: BigUint64Array, blocks: number, promptTokens: number, nowMs: number): number;
-  placeBare(model: string, nowMs: number): number;
-  explain(body: Uint8Array, kind: number, nowMs: number): NativeExplanation;
-  lastPrompt(): LastPrompt;
-  faultParam(): string;
-  retry(ticket: number, nowMs: number): boolean;
-  suspect(ticket: number, nowMs: number): void;
-  firstToken(ticket: number, nowMs: number, ttftMs: number): void;
-  answered(ticket: number, nowMs: number): void;
-  end(ticket: number, nowMs: number, promptTokens: number): void;
-  tokensPerByte(model: string): number;
-  nextClaim(): number;
-  look(nowMs: number): void;
-  fleetChanged(nowMs: number): void;
-  onWake(callback: () => void): void;
-  ticketsInUse(): number;
-  buildRings(members: readonly RingMember[], ringSeed: bigint): number;
-  ringsVersion(): number;
-  isReadBefore(version: number): boolean;
-  pairOf(key: bigint): [number, number];
-  hitBlocks(chain: BigUint64Array, slot: number): number;
-  insertBlocks(chain: BigUint64Array, slot: number, nowMs: number): void;
-  hotLevel(keys: BigUint64Array, instances: number, isLoaded: boolean): number;
 }
 
 /** Offsets in bytes, from native/addon.cc; read by `fleet-state.ts`. */
@@ -318,6 +293,24 @@ export class Core {
    */
   nextClaim(): 'placed' | 'shed' | null {
     return waitedNames[this.#native.nextClaim()]!;
+  }
+
+  /**
+   * What waits for an instance and is bound to it, in order of service, as rows of
+   * `queue-snapshot.ts`. Returns how many were written.
+   */
+  snapshotQueue(slot: number, rows: Float64Array): number {
+    return this.#native.snapshotQueue(slot, rows);
+  }
+
+  /**
+   * Moves a request that waits, of any thread, to its other candidate. False, and nothing has
+   * changed, unless it still waits where it stood and was never moved.
+   */
+  migrate({ place, sequence, from, to }: Move, nowMs: number): boolean {
+    const isMoved = this.#native.migrate(place, sequence, from, to, nowMs);
+    this.#announceWork();
+    return isMoved;
   }
 
   /** When `look` must be called; infinite if it need not. Any call may change it. */

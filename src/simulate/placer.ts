@@ -2,11 +2,14 @@
  * One router of a scenario: the native decision core over a fleet state of its own, with the time
  * of the simulation. No rule of placement lives here. One thread.
  */
+import { planRebalance } from '../compute/rebalance.ts';
 import type { Config } from '../config/config.ts';
 import { options } from '../config/options.ts';
 import { FleetState } from '../core/fleet-state.ts';
 import { Core, createStateMemory } from '../core/native.ts';
-import { coreOptions } from '../threads.ts';
+import { takeQueueSnapshot } from '../core/queue-snapshot.ts';
+import { Hotspots } from '../hotspots.ts';
+import { coreOptions, rebalances } from '../threads.ts';
 import { coreBlockTokens, type Workload } from './workload.ts';
 
 /** Who decides where requests go. The scenario asks; tests of queueing theory bring their own. */
@@ -62,6 +65,8 @@ export class CoreRouter implements Placer {
   readonly #tickets: Float64Array;
   /** Of those that wait in the router: ticket -> request. */
   readonly #waiting = new Map<number, number>();
+  /** `null`: nothing is rebalanced. */
+  readonly #hotspots: Hotspots | null;
 
   constructor(workload: Workload, setting: RouterSetting, outlet: Outlet) {
     this.#workload = workload;
@@ -70,15 +75,20 @@ export class CoreRouter implements Placer {
     const { core, state } = openCore(workload, setting);
     this.#core = core;
     this.#state = state;
+    const isRebalanced = rebalances(configOf(setting.config));
+    this.#hotspots = isRebalanced
+      ? new Hotspots((slots, nowMs) => this.#rebalance(slots, nowMs))
+      : null;
   }
 
   get nextLookMs(): number {
-    const { nextLookMs } = this.#core;
-    return nextLookMs < farMs ? nextLookMs : Number.POSITIVE_INFINITY;
+    const nextMs = Math.min(this.#core.nextLookMs, this.#hotspots?.nextMs ?? farMs);
+    return nextMs < farMs ? nextMs : Number.POSITIVE_INFINITY;
   }
 
   look(nowMs: number): void {
     this.#core.look(nowMs);
+    if (nowMs >= (this.#hotspots?.nextMs ?? farMs)) this.#hotspots?.sweep(nowMs);
     this.#claim(nowMs);
   }
 
@@ -92,7 +102,7 @@ export class CoreRouter implements Placer {
     if (fault === null) {
       const { ticket, chosen, isWaiting } = core.placement;
       this.#tickets[request] = ticket;
-      if (isWaiting) this.#waiting.set(ticket, request);
+      if (isWaiting) this.#wait(request, nowMs);
       else this.#outlet.dispatch(request, chosen, nowMs);
     } else {
       this.#outlet.turnAway(request);
@@ -121,6 +131,20 @@ export class CoreRouter implements Placer {
     return slots.reduce((sum, slot) => sum + this.#state.total(slot, 'migrationsTotal'), 0);
   }
 
+  #wait(request: number, nowMs: number): void {
+    const { placement } = this.#core;
+    this.#waiting.set(placement.ticket, request);
+    this.#hotspots?.entered(placement, nowMs);
+  }
+
+  /** As the main thread of a live router does, but in no time. */
+  #rebalance(slots: readonly number[], nowMs: number): void {
+    for (const slot of slots) {
+      const snapshot = takeQueueSnapshot(this.#core, this.#state, slot, nowMs);
+      for (const move of planRebalance(snapshot)) this.#core.migrate(move, nowMs);
+    }
+  }
+
   /** Sends what waited in the router and may go now. */
   #claim(nowMs: number): void {
     const core = this.#core;
@@ -130,6 +154,7 @@ export class CoreRouter implements Placer {
       const { ticket, chosen } = core.placement;
       const request = this.#waiting.get(ticket)!;
       this.#waiting.delete(ticket);
+      this.#hotspots?.left(ticket);
       if (outcome === 'placed') {
         this.#outlet.dispatch(request, chosen, nowMs);
       } else {

@@ -104,7 +104,7 @@ describe.each(frontEnds)('behind the front end $name', ({ name, missing }) => {
     });
   });
 
-  it('what cannot be in time any more is shed before a byte is sent, if so configured', async () => {
+  it('what cannot be in time any more is shed before a byte is sent, if configured', async () => {
     await run({ policy: 'dualmap', latePolicy: 'shed' }, async (parts, engine) => {
       const busy = await keepBusy(parts);
       const patient = await wait(parts, 'patient', { 'x-slo-ttft-ms': '999999999999' });

@@ -73,7 +73,7 @@ test('claims can be read at once: what is claimed of a dead instance must be see
   expect(isSent).toBe(true);
 });
 
-test('times run out in order of arrival, and the client of one that is over changes nothing', async () => {
+test('times run out in order, and the client of one that is over changes nothing', async () => {
   const { core, waiting } = start(100);
   const exchange = new FakeExchange();
   const first = waiting.wait(1, exchange, sent('never'));
@@ -89,7 +89,7 @@ test('times run out in order of arrival, and the client of one that is over chan
   expect(await second).toBe('second');
 });
 
-test('the core looks when it wants to, again when that was too early, and at the sooner time', () => {
+test('the core looks when it wants to, again if that was too early, and at the sooner time', () => {
   const { core } = start();
   core.nextLookMs = 80;
   core.work();
