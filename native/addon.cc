@@ -70,6 +70,7 @@ Napi::Value layoutOfState(const Napi::CallbackInfo& info) {
   set("perRunningMs", offsetof(InstanceSlot, speed) + offsetof(SpeedCoefficients, perRunningMs));
   set("suspectUntilMs", offsetof(InstanceSlot, suspectUntilMs));
   set("failures", offsetof(InstanceSlot, failures));
+  set("models", offsetof(InstanceSlot, models));
   set("queued", offsetof(InstanceSlot, queued));
   set("prefilling", offsetof(InstanceSlot, prefilling));
   set("decoding", offsetof(InstanceSlot, decoding));

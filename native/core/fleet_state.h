@@ -115,7 +115,7 @@ struct alignas(kLineBytes) InstanceSlot {
   SpeedCoefficients speed;
   std::atomic<double> suspectUntilMs;  // no request before this time, unless nobody else serves
   std::atomic<uint32_t> failures;      // consecutive failures before the first token
-  uint32_t padding0;
+  std::atomic<uint32_t> models;        // of the list of models it serves; equal lists, equal word
 
   // Line 1: load. Every request adds to these and its ending alone takes it back.
   alignas(kLineBytes) LoadWord queued;  // waiting in the router

@@ -145,6 +145,9 @@ class DualMap final : public Policy {
     const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
     const PrefixIndex::Holder holder = fleet.index.warmest(request.chain, blocks);
     if (holder.slot == kNone || !fleet.isAvailable(holder.slot)) return;
+    // It may have served this model before, and not any more.
+    const auto modelsOf = [&](uint32_t slot) { return fleet.state.slot(slot).models.load(); };
+    if (modelsOf(holder.slot) != modelsOf(out->first)) return;
     const Candidate third = fleet.measure(request, holder.slot, holder.blocks, false);
     if (third.uncachedTokens >= out->chosen.uncachedTokens) return;
     out->third = out->other;

@@ -92,11 +92,18 @@ void Queues::offerToOthers(uint32_t place, double nowMs) noexcept {
     for (; bits != 0 && offered < kOfferedMax; bits &= bits - 1) {
       const uint32_t slot = at * 64 + static_cast<uint32_t>(__builtin_ctzll(bits));
       if (slot >= slots || !isServing(slot) || standsAt(waiting, slot)) continue;
+      if (!servesTheSame(waiting, slot)) continue;
       ++offered;
       claimAll(slot, nowMs);
       if (waiting.state != State::waiting) return;
     }
   }
+}
+
+// The queue of everybody is one for all models: an instance takes of it what one like it may.
+bool Queues::servesTheSame(const Waiting& waiting, uint32_t slot) const noexcept {
+  return state_->slot(slot).models.load(std::memory_order_relaxed) ==
+         state_->slot(waiting.stand[0].slot).models.load(std::memory_order_relaxed);
 }
 
 bool Queues::standsAt(const Waiting& waiting, uint32_t slot) const noexcept {
@@ -120,23 +127,27 @@ uint32_t Queues::pick(uint32_t slot, double nowMs, double* lookMs) noexcept {
     if (isLateA != isLateB) return isLateA == isLateTurn;
     return one < two;
   };
-  for (uint32_t looked = 0; looked < kLookedAtMax; ++looked) {
+  // Of its own and of everybody's: many of those that it may not take must not hide its own.
+  uint32_t looked[2] = {0, 0};
+  while (true) {
     uint32_t best = 4;
     for (uint32_t i = 0; i < 4; ++i) {
-      if (cursors[i].node() != 0 && (best == 4 || goesBefore(i, best))) best = i;
+      if (cursors[i].node() == 0 || looked[i % 2] == kLookedAtMax) continue;
+      if (best == 4 || goesBefore(i, best)) best = i;
     }
     if (best == 4) return 0;
+    ++looked[best % 2];
     const uint32_t node = cursors[best].node();
     const Waiting& waiting = waiting_[placeOf(node)];
     // What stands in its own queue too is looked at there.
-    if (waiting.stand[standOf(node)].slot == slot || !standsAt(waiting, slot)) {
+    const bool isHere = waiting.stand[standOf(node)].slot == slot;
+    if (isHere || (!standsAt(waiting, slot) && servesTheSame(waiting, slot))) {
       const Leave verdict = leaves(node, slot, nowMs);
       if (verdict.takes) return node;
       *lookMs = std::min(*lookMs, verdict.lookMs);
     }
     cursors[best].advance();
   }
-  return 0;
 }
 
 // Expected time to the first token if it stays where it stands: what is in the engine, what goes

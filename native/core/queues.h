@@ -244,6 +244,7 @@ class Queues {
   [[nodiscard]] uint32_t pick(uint32_t slot, double nowMs, double* lookMs) noexcept;
   [[nodiscard]] Leave leaves(uint32_t node, uint32_t slot, double nowMs) noexcept;
   [[nodiscard]] Leave leavesToWarmer(uint32_t node, uint32_t slot, double nowMs) noexcept;
+  [[nodiscard]] bool servesTheSame(const Waiting& waiting, uint32_t slot) const noexcept;
   [[nodiscard]] bool standsAt(const Waiting& waiting, uint32_t slot) const noexcept;
   [[nodiscard]] double expectedMs(uint32_t place, uint32_t index) const noexcept;
   bool claim(uint32_t node, uint32_t slot, double nowMs) noexcept;

@@ -138,6 +138,63 @@ TEST(boundEarlyNothingMovesToASlotThatIsOfAnotherInstanceByNow) {
   CHECK(router.fleet.isIdle());
 }
 
+TEST(fleetWideNobodyTakesWhatItDoesNotServe) {
+  CoreOptions options = late();
+  options.queue.isFleetWide = true;
+  QueueRouter router(4, options);
+  const Placement first = router.place(7, 512, 0);
+  for (uint32_t slot = 0; slot < 4; ++slot) {
+    const bool isOfPair = slot == first.decision.first || slot == first.decision.second;
+    router.slot(slot).models = isOfPair ? 1 : 2;
+    if (isOfPair) router.slot(slot).prefilling.add(9000);
+  }
+  const Placement waiting = router.place(7, 512, 1);
+  CHECK(waiting.isWaiting);
+  for (uint32_t slot = 0; slot < 4; ++slot) {
+    if (router.slot(slot).models == 2) router.core->fleetChanged(2);
+  }
+  CHECK_EQUAL(router.claimed().ticket, kNobody);
+  // The warmest of all has served the model, and does so no more.
+  for (uint32_t slot = 0; slot < 4; ++slot) {
+    if (router.slot(slot).models == 1) continue;
+    std::vector<uint64_t> chain(8);
+    for (size_t i = 0; i < chain.size(); ++i) chain[i] = 7 * 1000 + i + 1;
+    for (uint64_t& hash : chain) hash = xxh3(&hash, sizeof hash);
+    PrefixIndex index(router.fleet.state);
+    index.insert(chain.data(), 8, slot, 0);
+  }
+  const Placement next = router.place(7, 1024, 3);
+  CHECK(next.isWaiting);
+  CHECK_EQUAL(router.slot(next.decision.chosen.slot).models.load(), 1u);
+  CHECK_EQUAL(router.claimed().ticket, kNobody);
+}
+
+TEST(fleetWideWhatAnInstanceMayNotTakeDoesNotHideWhatWaitsForIt) {
+  CoreOptions options = late();
+  options.queue.isFleetWide = true;
+  QueueRouter router(4, options);
+  for (uint32_t slot = 0; slot < 4; ++slot) router.slot(slot).prefilling.add(9000);
+  const Placement dear = router.place(7, 5120, 1);
+  CHECK(dear.isWaiting);
+  const auto isOfPair = [&](uint32_t slot) {
+    return slot == dear.decision.first || slot == dear.decision.second;
+  };
+  for (uint32_t slot = 0; slot < 4; ++slot) router.slot(slot).models = isOfPair(slot) ? 1 : 2;
+  // Cheaper ones, all of them for the other two.
+  uint32_t count = 0;
+  for (uint64_t name = 100; count < 80; ++name) {
+    const Placement cheap = router.place(name, 128, 1);
+    if (isOfPair(cheap.decision.first) || isOfPair(cheap.decision.second)) {
+      router.core->end(cheap.ticket, 1);
+    } else {
+      ++count;
+    }
+  }
+  router.slot(dear.decision.first).prefilling.subtract(9000);
+  router.core->fleetChanged(2);
+  CHECK_EQUAL(router.claimed().ticket, dear.ticket);
+}
+
 TEST(whoeverLooksKeepsTheTimesOfAThreadThatIsGone) {
   QueueRouter router(2, late());
   const Placement first = router.place(1, 5120, 0);

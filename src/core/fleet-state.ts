@@ -53,7 +53,7 @@ export interface SpeedCoefficients {
   readonly perRunningMs: number;
 }
 
-type Word32 = 'state' | 'generation' | 'failures' | 'standing';
+type Word32 = 'state' | 'generation' | 'failures' | 'models' | 'standing';
 type Double =
   | 'baseMs'
   | 'perTokenMs'
@@ -123,6 +123,12 @@ export class FleetState {
 
   setState(slot: number, state: InstanceState): void {
     this.#write32(slot, 'state', instanceStates.indexOf(state));
+  }
+
+  /** The models it serves; in any order. Written before it serves them. */
+  setModels(slot: number, names: readonly string[]): void {
+    const list = identityOf(JSON.stringify([...names].sort()));
+    this.#write32(slot, 'models', Number(BigInt.asIntN(32, list)));
   }
 
   generation(slot: number): number {

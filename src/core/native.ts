@@ -80,6 +80,7 @@ export type StateLayout = Record<
   | 'perRunningMs'
   | 'suspectUntilMs'
   | 'failures'
+  | 'models'
   | 'queued'
   | 'prefilling'
   | 'decoding'

@@ -125,6 +125,7 @@ export class Registry {
       if (instance.warmUp === 'due') {
         instance.warmUp = { sinceMs: this.#hooks.clock.nowMs(), step: 1 };
       }
+      this.#state.setModels(instance.slot, modelNames(instance));
       this.#change('rings', 'snapshot');
     }
     this.#applyState(instance);
@@ -149,6 +150,7 @@ export class Registry {
   setModels(instance: Instance, models: readonly string[]): void {
     if (JSON.stringify(models) === JSON.stringify(instance.configuredModels)) return;
     instance.configuredModels = models;
+    this.#state.setModels(instance.slot, modelNames(instance));
     this.#change('rings', 'snapshot');
   }
 

@@ -252,6 +252,31 @@ test.each(['dualmap', 'dualmap-paper'] as const)(
   },
 );
 
+test('an instance that is idle takes nothing of a model that it does not serve', async () => {
+  const config = { ...oneAtATime, policy: 'dualmap' } as const;
+  await withRouter({ scripts: [hold, hold], config }, async (parts) => {
+    const { router, scripted } = parts;
+    const [engine, other] = scripted as [ScriptedEngine, ScriptedEngine];
+    other.models = ['another'];
+    const listed = async () => String((await parts.client.get('/v1/models')).body);
+    await expect.poll(listed, { timeout: 5_000 }).toContain('another');
+    const ask = (content: string) => begin(parts, content, {}, { model: 'scripted' });
+    const calls = [ask('busy')];
+    await eventually(() => engine.calls.length === 1, 'the engine to have it');
+    for (let count = 1; count <= 3; count += 1) calls.push(ask(`waits ${count}`));
+    await eventually(() => router.state.standing(0) === 3, 'three to wait');
+    // It has room, and had it again.
+    const free = begin(parts, 'free', {}, { model: 'another' });
+    await eventually(() => other.calls.length === 1, 'the other engine to have it');
+    release(other);
+    expect(isWholeStream(await free.answer)).toBe(true);
+    release(engine);
+    for (const call of calls) expect(isWholeStream(await call.answer)).toBe(true);
+    expect([engine.calls.length, other.calls.length]).toEqual([4, 1]);
+    await endingsBecome(router, { completed: 5 });
+  });
+});
+
 test('a claim by the colder instance is told of, and counted', async () => {
   const config = { ...oneAtATime, policy: 'dualmap' } as const;
   await withRouter({ scripts: [answerChat, answerChat], config }, async (parts) => {
