@@ -6,8 +6,9 @@
  *   node bench/scale/claims.mjs [--waiting 10000] [--seconds 4] [--rounds 3] [--json OUT]
  *
  * A claimed request is put back by a new one of the same kind, so that as many wait all the time.
- * Cells: 64 and 4,000 instances, both orders that a user would choose, prompts of conversations:
- * a third of them warm somewhere, so that instances leave requests to warmer ones.
+ * Cells: 64 and 4,000 instances; the orders of the two modes; bound late by any instance, late by
+ * the pair, early. Prompts of conversations, a third of them warm somewhere, so that instances
+ * leave requests to warmer ones. One timed step may bring about several claims.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -131,13 +132,16 @@ class Load {
 const cells = [];
 for (const instances of [64, 4_000]) {
   for (const queueOrder of ['deadline', 'hit']) {
-    for (const bindsLate of [true, false]) cells.push({ instances, queueOrder, bindsLate });
+    for (const binding of ['fleet', 'pair', 'early'])
+      cells.push({ instances, queueOrder, binding });
   }
 }
 
-function measure({ instances, queueOrder, bindsLate }) {
+function measure({ instances, queueOrder, binding }) {
   seed = 1;
-  const options = { queues: true, queueOrder, bindsLate, prefillWindowTokens: 4096 };
+  const bindsLate = binding !== 'early';
+  const fleetWide = binding === 'fleet';
+  const options = { queues: true, queueOrder, bindsLate, fleetWide, prefillWindowTokens: 4096 };
   const policy = bindsLate ? 'dualmap' : 'dualmap-paper';
   const load = new Load(createFleet(instances, { ...options, policy }));
   for (let count = 0; count < 20_000; count += 1) load.step(false);
@@ -161,9 +165,8 @@ const rows = cells.map((cell, index) => {
   const percentiles = { p50Us: median('p50Us'), p99Us: median('p99Us'), p999Us: median('p999Us') };
   return { ...cell, claims, coldClaims: median('coldClaims'), ...percentiles, maxUs };
 });
-const budgets = rows.map(({ instances, queueOrder, bindsLate, p99Us }) => {
-  const binding = bindsLate ? 'late' : 'early';
-  const what = `claim p99 in us, ${instances} instances, ${queueOrder}, ${binding} binding`;
+const budgets = rows.map(({ instances, queueOrder, binding, p99Us }) => {
+  const what = `claim p99 in us, ${instances} instances, order ${queueOrder}, binding ${binding}`;
   return { what, atMost: budgetUs, measured: p99Us };
 });
 const facts = {

@@ -200,12 +200,10 @@ export class Core {
     nowMs: number,
     { sloTtftMs, priority }: Objective = noObjective,
   ): PlaceFault | null {
-    const fault =
-      placeFaults[
-        this.#native.place(body, promptKinds[kind], nowMs, sloTtftMs ?? 0, priority ?? Number.NaN)
-      ]!;
+    const slo = sloTtftMs ?? 0;
+    const status = this.#native.place(body, promptKinds[kind], nowMs, slo, priority ?? Number.NaN);
     this.#announceWork();
-    return fault;
+    return placeFaults[status]!;
   }
 
   /** The same from ready block hashes. */
