@@ -35,6 +35,11 @@ uint32_t Queues::snapshot(uint32_t slot, WaitingRow* rows, uint32_t rowsMax) con
   return count;
 }
 
+bool Queues::mayMove(const Waiting& waiting, double nowMs) const noexcept {
+  return waiting.spare.slot != kNone && isAvailable(waiting.spare.slot, nowMs) &&
+         generationOf(waiting.spare.slot) == waiting.spareGeneration;
+}
+
 bool Queues::migrate(const Move& planned, double nowMs) noexcept {
   const std::lock_guard guard(table_->lock);
   if (planned.place == 0 || planned.place > table_->everTaken) return false;
@@ -43,7 +48,7 @@ bool Queues::migrate(const Move& planned, double nowMs) noexcept {
   if (waiting.state != State::waiting || waiting.sequence != planned.sequence) return false;
   if (waiting.isMoved || waiting.stands != 1) return false;
   if (waiting.stand[0].slot != planned.from || waiting.spare.slot != planned.to) return false;
-  if (planned.to == kNone || !isAvailable(planned.to, nowMs)) return false;
+  if (!mayMove(waiting, nowMs)) return false;
   move(planned.place, nowMs);
   return true;
 }

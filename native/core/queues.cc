@@ -195,6 +195,7 @@ void Queues::move(uint32_t place, double nowMs) noexcept {
   std::swap(waiting.stand[0], waiting.spare);
   waiting.spareGeneration = generationOf(waiting.spare.slot);
   waiting.stand[0].isLate = false;
+  waiting.isMoved = true;
   state_->slot(waiting.stand[0].slot).migrationsTotal.fetch_add(1, std::memory_order_relaxed);
   standAll(place, nowMs);
 }
@@ -346,11 +347,6 @@ void Queues::turnedSuspect(uint32_t slot, double nowMs) noexcept {
       move(places[index], nowMs);
     }
   }
-}
-
-bool Queues::mayMove(const Waiting& waiting, double nowMs) const noexcept {
-  return waiting.spare.slot != kNone && isAvailable(waiting.spare.slot, nowMs) &&
-         generationOf(waiting.spare.slot) == waiting.spareGeneration;
 }
 
 void Queues::look(double nowMs) noexcept {

@@ -165,6 +165,7 @@ class Queues {
     uint32_t thread;
     uint32_t next;  // in the list of free places, or in its owner's mail
     uint32_t stands;
+    bool isMoved;  // once, by a migration
     uint64_t ticket;
     uint64_t sequence;
     double arrivalMs;
