@@ -33,7 +33,7 @@ class FakeCore {
 function start(timeoutMs = 1_000) {
   const core = new FakeCore();
   const clock = { nowMs: () => Date.now() };
-  const waiting = new Waiting(core as unknown as Core, clock, timeoutMs);
+  const waiting = new Waiting(core as unknown as Core, clock, timeoutMs, null);
   return { core, waiting };
 }
 
