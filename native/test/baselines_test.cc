@@ -16,7 +16,7 @@ void addRequests(InstanceSlot& slot, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) slot.decoding.add(0);
 }
 
-// A pair may consist of an available and a warm suspect one: policy_test.cc.
+// Not by the rules on pairs: where one of the pair must be a suspect, it may be the warm one.
 TEST(suspectsAreLeftToOthersByEveryBaseline) {
   Random random(60);
   for (const PolicyName policy : allPolicies()) {
