@@ -172,7 +172,7 @@ TEST(aMoveGoesFromWhereTheRequestStandsToItsOwnOtherCandidate) {
   pair.endAll({waiting.ticket});
 }
 
-TEST(nothingMovesToTheDeadNorToASuspect) {
+TEST(nothingMovesToTheDeadNorToASuspectNorToAStranger) {
   BusyPair pair;
   const Placement waiting = pair.place(1000, 2048, 0);
   const Move planned = pair.moveOfTheOnly();
@@ -181,6 +181,9 @@ TEST(nothingMovesToTheDeadNorToASuspect) {
   pair.fleet.setState(1, InstanceState::serving);
   pair.core->suspect(pair.busy[1], 5);
   CHECK(!pair.core->migrate(planned, 6));
+  pair.slot(1).generation += 1;  // its slot was given to another instance
+  CHECK(!pair.core->migrate(planned, 10'000));
+  pair.slot(1).generation -= 1;
   CHECK(pair.core->migrate(planned, 10'000));
   pair.endAll({waiting.ticket});
 }

@@ -4,8 +4,12 @@ import { chat, chatPath, endingsBecome, withRouter } from '../support/router.ts'
 /** Requests that wait for a hot instance move to their other candidate, and say so. */
 
 const waitingCount = 16;
-/** About 3,250 tokens, 2,600 of them its own: 420 ms by the estimate. All begin alike. */
-const prompt = (name: number) => chat(`${'a'.repeat(3_000)} ${name} ${'b'.repeat(10_000)}`);
+/**
+ * About 3,250 tokens, 2,600 of them its own: 420 ms by the estimate. All begin alike. Streams, whose
+ * first token is waited for: others have had their prefill when the estimate says so.
+ */
+const prompt = (name: number) =>
+  chat(`${'a'.repeat(3_000)} ${name} ${'b'.repeat(10_000)}`, { stream: true });
 
 test('what would be late at a hot instance moves to its other candidate', async () => {
   const config = {
