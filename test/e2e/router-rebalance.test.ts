@@ -5,8 +5,8 @@ import { chat, chatPath, endingsBecome, withRouter } from '../support/router.ts'
 
 const waitingCount = 16;
 /**
- * About 3,250 tokens, 2,600 of them its own: 420 ms by the estimate. All begin alike. Streams, whose
- * first token is waited for: others have had their prefill when the estimate says so.
+ * About 3,250 tokens, 2,600 of them its own: 420 ms by the estimate. All begin alike. Their first
+ * token is waited for: without a stream a prefill is over when the estimate says so.
  */
 const prompt = (name: number) =>
   chat(`${'a'.repeat(3_000)} ${name} ${'b'.repeat(10_000)}`, { stream: true });
