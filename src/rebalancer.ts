@@ -37,15 +37,6 @@ export class Rebalancer {
     void this.#planDue();
   }
 
-  /**
-   * To be called every few tens of milliseconds: a move may have told this thread's core alone when
-   * its queue must be looked at again.
-   */
-  sweep(): void {
-    const { core, clock } = this.#parts;
-    core.look(clock.nowMs());
-  }
-
   /** Nothing moves from now on. */
   stop(): void {
     this.#isStopped = true;

@@ -260,10 +260,7 @@ class MainThread implements RunningRouter {
     await this.#health.start();
     this.#registry.flush();
     await this.#seen.untilAll(this.#registry.version);
-    this.#sweeper = setInterval(() => {
-      this.#registry.sweep();
-      this.#rebalancer.sweep();
-    }, sweepIntervalMs);
+    this.#sweeper = setInterval(() => this.#registry.sweep(), sweepIntervalMs);
     this.#poller?.start();
   }
 
