@@ -185,12 +185,14 @@ export class Router {
   }
 
   /** Waits until an instance has room; then it is sent there at once. */
-  #queue(flight: Flight, mayRetryStatus: boolean): Promise<Attempt | WaitEnd> {
+  async #queue(flight: Flight, mayRetryStatus: boolean): Promise<Attempt | WaitEnd> {
     const { core, stats } = this.#parts;
-    return this.#waiting.wait(flight.ticket, flight.exchange, () => {
+    const end = await this.#waiting.wait(flight.ticket, flight.exchange, () => {
       stats.observe('queued', core.placement.queuedMs / 1000);
       return this.#send(flight, mayRetryStatus);
     });
+    if (!(end instanceof Attempt)) stats.add('unsent', 1);
+    return end;
   }
 
   /** One attempt at the instance that the core has just reserved. */

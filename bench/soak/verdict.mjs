@@ -62,8 +62,10 @@ function metricFaults(metrics) {
   const ended = metricSum(metrics, 'dualmap_requests_total');
   const sent = metricSum(metrics, 'dualmap_instance_requests_total');
   const retries = metricSum(metrics, 'dualmap_retries_total');
-  if (sent !== ended + retries) {
-    faults.push(`${sent} requests sent to instances, ${ended} endings and ${retries} retries`);
+  const unsent = metricSum(metrics, 'dualmap_unsent_total');
+  if (sent + unsent !== ended + retries) {
+    const given = `${sent} requests sent to instances, ${unsent} unsent`;
+    faults.push(`${given}, ${ended} endings and ${retries} retries`);
   }
   return faults;
 }

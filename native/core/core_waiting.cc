@@ -23,8 +23,12 @@ void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64
   ticket.slot = candidate.slot;
   ticket.tried.push_back(candidate.slot);
   ticket.uncachedTokens = candidate.uncachedTokens;
+  InstanceSlot& slot = state_.slot(candidate.slot);
+  // Not before: who leaves between its claim and this was never sent.
+  slot.requestsTotal.fetch_add(1, std::memory_order_relaxed);
+  slot.promptTokensTotal.fetch_add(ticket.promptTokens, std::memory_order_relaxed);
+  slot.cachedTokensTotal.fetch_add(candidate.cachedTokens, std::memory_order_relaxed);
   // Known now, for the sample that its first token makes.
-  const InstanceSlot& slot = state_.slot(candidate.slot);
   ticket.aheadTokens = aheadTokens;
   ticket.running = slot.decoding.read().requests;
   ticket.generation = slot.generation.load(std::memory_order_relaxed);

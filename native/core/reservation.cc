@@ -14,9 +14,6 @@ bool finishReserving(const FleetState& state, PrefixIndex& index, const Suspicio
                      const Reserved& request, const Candidate& candidate, double nowMs) noexcept {
   InstanceSlot& slot = state.slot(candidate.slot);
   slot.holds.fetch_add(1, std::memory_order_relaxed);
-  slot.requestsTotal.fetch_add(1, std::memory_order_relaxed);
-  slot.promptTokensTotal.fetch_add(request.promptTokens, std::memory_order_relaxed);
-  slot.cachedTokensTotal.fetch_add(candidate.cachedTokens, std::memory_order_relaxed);
   if (request.usesPrefixCache) {
     const uint32_t from = candidate.insertFrom;
     index.insert(request.chain + from, request.blocks - from, candidate.slot, nowMs);

@@ -82,6 +82,7 @@ function addThreadMetrics({ threads }: MetricsSource, add: Add): void {
     add(name, 'counter', help, () => [{ labels: {}, value: sum((stats) => stats.counter(key)) }]);
   counter('dualmap_received_total', 'Requests received, refused ones included.', 'requests');
   counter('dualmap_request_bytes_total', 'Bytes of request bodies.', 'requestBytes');
+  counter('dualmap_unsent_total', 'Requests that ended while they waited here.', 'unsent');
   counter('dualmap_retries_total', 'Requests sent on to another instance.', 'retries');
   counter('dualmap_prompt_tokens_total', 'Prompt tokens as engines report them.', 'promptTokens');
   counter('dualmap_completion_tokens_total', 'Tokens that engines made.', 'completionTokens');

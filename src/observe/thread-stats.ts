@@ -18,6 +18,7 @@ export const counters = [
   'cachedTokens',
   'requestBytes',
   'requests',
+  'unsent',
   'journalWritten',
   'journalLost',
 ] as const;
