@@ -292,7 +292,10 @@ void Core::clearSuspicion(uint32_t index, double nowMs) noexcept {
 void Core::firstToken(uint64_t id, double nowMs, double ttftMs) noexcept {
   Ticket& ticket = ticketOf(id);
   clearSuspicion(ticket.slot, nowMs);
-  sample(ticket, ttftMs);
+  // Of an answer without a stream only its whole time is known. If that is shorter than the
+  // estimate, the instance is faster than thought; if nothing told us, it would be kept idle.
+  const bool isEarly = !ticket.stream && ticket.phase == Phase::prefilling;
+  if (ticket.stream || isEarly) sample(ticket, isEarly ? nowMs - ticket.sentMs : ttftMs);
   if (ticket.phase == Phase::prefilling) prefilled(ticket, nowMs);
 }
 
@@ -307,7 +310,7 @@ void Core::prefilled(Ticket& ticket, double nowMs) noexcept {
 // A retried request has a TTFT that is not this instance's alone; an engine that was restarted
 // since has lost what was ahead; embeddings have no token.
 void Core::sample(const Ticket& ticket, double ttftMs) noexcept {
-  if (ttftMs <= 0 || !ticket.stream || !ticket.usesPrefixCache) return;
+  if (ttftMs <= 0 || !ticket.usesPrefixCache) return;
   if (ticket.tried.size() != 1) return;
   const InstanceSlot& slot = state_.slot(ticket.slot);
   if (slot.generation.load(std::memory_order_relaxed) != ticket.generation) return;

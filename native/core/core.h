@@ -130,6 +130,7 @@ class Core {
   /// First token seen: the prefill reservation ends and the instance is above suspicion. `ttftMs`:
   /// measured from sending, 0 if no first token of a stream was seen; it becomes a sample of the
   /// instance's speed unless it tells of something else (a retry, an engine that has restarted).
+  /// So does an answer without a stream that comes before the prefill was expected to end.
   void firstToken(uint64_t ticket, double nowMs, double ttftMs = 0) noexcept;
 
   /// The instance answered without a stream of tokens: it is above suspicion.
@@ -180,6 +181,7 @@ class Core {
     uint32_t level = 0;
     Reason reason = Reason::only;
     // Known when it was sent, for the sample that its first token makes.
+    double sentMs = 0;
     uint64_t aheadTokens = 0;
     uint32_t running = 0;
     uint32_t generation = 0;

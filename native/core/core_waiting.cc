@@ -29,6 +29,7 @@ void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64
   slot.promptTokensTotal.fetch_add(ticket.promptTokens, std::memory_order_relaxed);
   slot.cachedTokensTotal.fetch_add(candidate.cachedTokens, std::memory_order_relaxed);
   // Known now, for the sample that its first token makes.
+  ticket.sentMs = nowMs;
   ticket.aheadTokens = aheadTokens;
   ticket.running = slot.decoding.read().requests;
   ticket.generation = slot.generation.load(std::memory_order_relaxed);

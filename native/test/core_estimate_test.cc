@@ -64,6 +64,23 @@ TEST(aFirstTokenTellsWhatWasKnownAtItsSending) {
   }
 }
 
+TEST(anAnswerWithoutAStreamIsASampleIfItComesBeforeItsPrefillWasExpectedToEnd) {
+  Sampled router(1);
+  const std::string body = R"({"prompt":")" + std::string(3996, 'x') + R"("})";
+  Placement early;
+  CHECK_EQUAL(router.placeBody(body, PromptKind::completion, &early, 1000), PlaceStatus::placed);
+  router.core->firstToken(early.ticket, 1030);  // 100 ms were expected
+  CHECK_EQUAL(router.count(), 1u);
+  CHECK_EQUAL(router.row(0)[6], 30.0);
+  router.core->end(early.ticket, 1030);
+  Placement late;
+  CHECK_EQUAL(router.placeBody(body, PromptKind::completion, &late, 2000), PlaceStatus::placed);
+  router.core->look(2000 + late.decision.chosen.ttftEstimateMs);
+  router.core->firstToken(late.ticket, 3000);  // it tells of the tokens made, too
+  CHECK_EQUAL(router.count(), 1u);
+  router.core->end(late.ticket, 3000);
+}
+
 TEST(aFirstTokenThatTellsOfSomethingElseIsNoSample) {
   Sampled router(3);
   // Nothing was measured.

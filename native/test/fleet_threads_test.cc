@@ -276,7 +276,7 @@ TEST(aFleetThatIsReplacedServesAllTheWhile) {
       const PlaceStatus status = i % 2 == 0 ? core.placeChain(&chain, 1, 100, 0, i, &placement)
                                             : core.placeBare("", i, &placement);
       refused += status != PlaceStatus::placed;
-      if (status == PlaceStatus::placed) core.end(placement.ticket);
+      if (status == PlaceStatus::placed) core.end(placement.ticket, 0);
     }
     CHECK_EQUAL(refused, 0u);
     isDone = true;
