@@ -55,7 +55,11 @@ test.each([0.1, 10])('a stated speed %f times the true one is corrected', async 
 });
 
 test('the published rule keeps the stated speed, and its error is known all the same', async () => {
-  const setup = { engines: 1, engineOptions: { timeScale: 20 }, config: { estimate: 'auto' } };
+  const setup = {
+    engines: 1,
+    engineOptions: { timeScale: 20 },
+    config: { policy: 'dualmap-paper' },
+  };
   await withRouter(setup as object, async ({ client, router, urls }) => {
     for (let count = 0; count < 20; count += 1) {
       await client.post(chatPath, chat(`${count} `.repeat(800), { stream: true }));
