@@ -4,6 +4,7 @@
  * field has its row in `options.ts`, where its bounds and its reason are written.
  */
 
+/** Order is that of `PolicyName` in native/core/policy.h. */
 export const policies = [
   'dualmap-paper',
   'round_robin',

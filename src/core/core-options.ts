@@ -1,27 +1,17 @@
 /**
  * How a decision core is set, and the names of what it decides: each list is in the order of an
- * enumeration of native/core. Data only.
+ * enumeration of native/core; those that are options are `config.ts`'s. Data only.
  */
+import type { LatePolicy, PolicyName, QueueOrder } from '../config/config.ts';
 
-/** Order is that of `PolicyName` in native/core/policy.h. */
-export const policyNames = [
-  'dualmap-paper',
-  'round_robin',
-  'least_tokens',
-  'consistent_hash',
-  'dualmap',
-  'random',
-  'least_requests',
-  'power_of_two',
-  'bounded_hash',
-  'min_ttft',
-  'preble',
-  'cache_aware',
-  'dynamo_cost',
-  'llmd_default',
-  'lmetric',
-] as const;
-export type PolicyName = (typeof policyNames)[number];
+export {
+  type LatePolicy,
+  latePolicies,
+  type PolicyName,
+  policies as policyNames,
+  type QueueOrder,
+  queueOrders,
+} from '../config/config.ts';
 
 /** Order is that of `Reason` in native/core/policy.h. */
 export const reasons = [
@@ -46,14 +36,6 @@ export const reasons = [
   'migrated',
 ] as const;
 export type Reason = (typeof reasons)[number];
-
-/** Order is that of `QueueOrder` in native/core/queues.h. */
-export const queueOrders = ['deadline', 'hit', 'fcfs'] as const;
-export type QueueOrder = (typeof queueOrders)[number];
-
-/** Order is that of `LatePolicy` in native/core/queues.h. */
-export const latePolicies = ['serve', 'shed'] as const;
-export type LatePolicy = (typeof latePolicies)[number];
 
 export interface QueueOptions {
   /** False: every request goes to its instance at once. */
