@@ -2,6 +2,7 @@
 // threads while a fifth lets instances die, recover and drain. Every request ends exactly once, no
 // idle instance stands beside a request that it must take, and at the end every counter is zero.
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <set>
@@ -91,12 +92,12 @@ class Requests {
     if (all.empty()) return;
     auto at = all.begin();
     std::advance(at, random_.below(all.size()));
-    // What is in flight moves on more often than what waits.
-    if (at->second.phase == Request::waiting) at = inFlightAfter(at);
+    // What is in flight moves on more often than what waits, however much waits.
+    if (at->second.phase == Request::waiting && random_.chance(0.95)) at = inFlightAfter(at);
     const uint64_t ticket = at->first;
     const uint64_t what = random_.below(10);
     if (at->second.phase == Request::waiting) {
-      if (random_.chance(0.05)) end(ticket, nowMs);  // its client leaves
+      if (random_.chance(0.5)) end(ticket, nowMs);  // its client leaves
     } else if (what < 4) {
       core_.firstToken(ticket, nowMs);
     } else if (what < 8) {
@@ -132,10 +133,11 @@ class Requests {
   }
 
   std::map<uint64_t, Request>::iterator inFlightAfter(std::map<uint64_t, Request>::iterator at) {
-    for (auto next = at; next != all.end(); ++next) {
-      if (next->second.phase != Request::waiting) return next;
-    }
-    return at;
+    const auto isInFlight = [](const auto& one) { return one.second.phase != Request::waiting; };
+    const auto next = std::find_if(at, all.end(), isInFlight);
+    if (next != all.end()) return next;
+    const auto first = std::find_if(all.begin(), at, isInFlight);
+    return first;
   }
 
   void end(uint64_t ticket, double nowMs) {
