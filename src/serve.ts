@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { systemClock } from './clock.ts';
 import { type ComputePool, openComputePool } from './compute/pool.ts';
 import type { Config } from './config/config.ts';
+import { policyModes } from './config/policy-modes.ts';
 import { FleetState } from './core/fleet-state.ts';
 import { Core, createStateMemory } from './core/native.ts';
 import { createUndiciUpstream } from './dispatch/undici.ts';
@@ -23,7 +24,6 @@ import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { type MetricsPort, openMetricsPort } from './observe/metrics-port.ts';
 import { ThreadStats } from './observe/thread-stats.ts';
-import { policyModes } from './policy.ts';
 import { probeBy } from './probe.ts';
 import { Rebalancer } from './rebalancer.ts';
 import {

@@ -3,12 +3,12 @@
  * only: everything here is copied by `postMessage`.
  */
 import type { Config } from './config/config.ts';
+import { policyModes } from './config/policy-modes.ts';
 import type { CoreOptions } from './core/core-options.ts';
 import type { InstanceState } from './core/fleet-state.ts';
 import type { AdminAnswer, AdminRequest } from './fleet/admin.ts';
 import type { FleetSnapshot } from './fleet/registry.ts';
 import type { JournalBatch, JournalReceipt } from './observe/journal.ts';
-import { policyModes } from './policy.ts';
 
 export interface IoThreadData {
   /** 1..ioThreads; 0 is main. */

@@ -95,7 +95,7 @@ export interface Config {
   readonly indexBlocks: number;
   readonly instancesMax: number;
 
-  /** `auto` in these: as the policy has it (`policy.ts`). */
+  /** `auto` in these: as the policy has it (`policy-modes.ts`). */
   readonly queueMode: QueueMode;
   readonly binding: Binding;
   readonly bindingWidth: BindingWidth;

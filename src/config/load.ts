@@ -3,6 +3,7 @@ import { readOptionsFile } from './file.ts';
 import { type GivenOptions, readArguments } from './flags.ts';
 import type { CommandName } from './option.ts';
 import { environmentName, fieldsOf, options } from './options.ts';
+import { policyModes } from './policy-modes.ts';
 
 /**
  * Command line over environment over file over default, checked, with every fault at once: those of
@@ -131,6 +132,12 @@ class Layers {
     }
     if (prometheusPort !== null && prometheusPort !== 0 && prometheusPort === port) {
       faults.push(`--prometheus-port: ${port} is the port of the API; write off, or another one`);
+    }
+    const { latePolicy, policy, queueOrder } = config;
+    const order = queueOrder === 'auto' ? policyModes[policy].queueOrder : queueOrder;
+    if (latePolicy === 'shed' && order !== 'deadline') {
+      const whose = queueOrder === 'auto' ? `${policy} has` : '--queue-order is';
+      faults.push(`--late-policy: shed needs --queue-order deadline; ${whose} ${order}`);
     }
     return faults;
   }

@@ -158,7 +158,7 @@ export const queueing = {
     kind: kinds.choice(latePolicies),
     unit: '',
     default: 'serve',
-    why: 'requests that can no longer be in time wait behind the others, or are refused with 429',
+    why: 'what can no longer be in time waits behind the rest, or (order `deadline`) is refused with 429',
     commands: all,
   },
   queueSize: {

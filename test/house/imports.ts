@@ -18,7 +18,6 @@ const layers = [
   ['listen', 'dispatch', 'stream', 'compute'],
   ['fleet'],
   ['observe'],
-  ['policy'],
   ['core'],
   ['config'],
   ['errors', 'clock', 'terms', 'dense-set'],

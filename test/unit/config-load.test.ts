@@ -194,10 +194,20 @@ describe('what only two values together can be', () => {
     [['--max-instances', '1', '--worker-urls', 'http://a', 'http://b'], /^--max-instances: 2/],
     [[...instance, '--suspect-backoff-ms', '9', '--suspect-backoff-max-ms', '8'], /is above/],
     [[...instance, '--port', '81', '--prometheus-port', '81'], /^--prometheus-port: 81/],
+    [[...instance, '--late-policy=shed', '--queue-order=fcfs'], /^--late-policy: .* is fcfs$/],
+    [[...instance, '--late-policy=shed', '--queue-order=hit'], /^--late-policy: .* is hit$/],
+    [[...instance, '--late-policy=shed', '--policy=dualmap-paper'], /dualmap-paper has hit$/],
   ])('%j', (argv, fault) => {
     const { faults } = load(argv);
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatch(fault);
+  });
+
+  it('deadline order sheds what is late, whoever asks for it', () => {
+    const given = [...instance, '--late-policy=shed'];
+    expect(load(given).faults).toEqual([]);
+    const published = [...given, '--policy=dualmap-paper', '--queue-order=deadline'];
+    expect(load(published).faults).toEqual([]);
   });
 
   it('two free ports are not the same port', () => {

@@ -2,7 +2,7 @@
  * What each policy means: how a request is bound to an instance and in which order requests wait.
  * The rules themselves are in native/core. Data only; an option that is not `auto` comes first.
  */
-import type { PolicyName, QueueOrder } from './config/config.ts';
+import type { PolicyName, QueueOrder } from './config.ts';
 
 export interface PolicyMode {
   /** Requests wait in the router until an instance has room; else they go to it at once. */
