@@ -156,7 +156,7 @@ napi_value retry(napi_env env, napi_callback_info info) {
   return value;
 }
 
-// suspect, firstToken, answered, end(ticket: number, nowMs: number)
+// suspect, answered, stopWaiting(ticket: number, nowMs: number)
 template <void (Core::*Method)(uint64_t, double) noexcept>
 napi_value onTicket(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
@@ -334,6 +334,7 @@ Napi::Value createCore(const Napi::CallbackInfo& info) {
   add("end", endTicket);
   add("tokensPerByte", tokensPerByte);
   add("nextClaim", nextClaim);
+  add("stopWaiting", onTicket<&Core::stopWaiting>);
   add("snapshotQueue", snapshotQueue);
   add("migrate", migrate);
   add("look", onTime<&Core::look>);

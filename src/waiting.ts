@@ -20,6 +20,8 @@ interface Entry {
   /** Sends it to the instance that `core.placement` names. */
   readonly send: () => Attempt;
   readonly settle: (end: Attempt | WaitEnd) => void;
+  /** It leaves the queues at once: a claim of its that is read later in this turn would be sent. */
+  readonly giveUp: (end: WaitEnd) => void;
 }
 
 export class Waiting {
@@ -45,7 +47,9 @@ export class Waiting {
   /** Resolves when the waiting of a ticket is over; that must be ended whatever came of it. */
   wait(ticket: number, exchange: Exchange, send: () => Attempt): Promise<Attempt | WaitEnd> {
     return new Promise((resolve) => {
+      const nowMs = this.#clock.nowMs();
       if (exchange.gone) {
+        this.#core.stopWaiting(ticket, nowMs);
         resolve('clientGone');
         return;
       }
@@ -54,10 +58,15 @@ export class Waiting {
         this.#hotspots?.left(ticket);
         resolve(end);
       };
-      const nowMs = this.#clock.nowMs();
+      const giveUp = (end: WaitEnd) => {
+        // Its ticket may be void: a client can leave after its time was up.
+        if (!this.#entries.has(ticket)) return;
+        this.#core.stopWaiting(ticket, this.#clock.nowMs());
+        settle(end);
+      };
       const untilMs = nowMs + this.#timeoutMs;
-      this.#entries.set(ticket, { exchange, untilMs, send, settle });
-      exchange.onGone(() => settle('clientGone'));
+      this.#entries.set(ticket, { exchange, untilMs, send, settle, giveUp });
+      exchange.onGone(() => giveUp('clientGone'));
       this.#hotspots?.entered(this.#core.placement, nowMs);
       this.#work();
     });
@@ -73,7 +82,7 @@ export class Waiting {
     for (const entry of this.#entries.values()) {
       // They wait for equally long, in order of arrival.
       if (nowMs < entry.untilMs) return;
-      entry.settle('queueTimeout');
+      entry.giveUp('queueTimeout');
     }
   }
 
@@ -98,9 +107,8 @@ export class Waiting {
   /** Sends what has been claimed by now. */
   readClaims(): void {
     for (let claim = this.#core.nextClaim(); claim !== null; claim = this.#core.nextClaim()) {
-      const entry = this.#entries.get(this.#core.placement.ticket);
-      // Its client has left in this very turn: its end gives back the claim.
-      if (entry === undefined) continue;
+      // Whoever gave up has no claims.
+      const entry = this.#entries.get(this.#core.placement.ticket)!;
       entry.settle(claim === 'shed' ? 'shed' : entry.send());
     }
   }

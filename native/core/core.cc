@@ -335,11 +335,8 @@ void Core::answered(uint64_t id, double nowMs) noexcept {
 void Core::end(uint64_t id, double nowMs, uint64_t promptTokens) noexcept {
   Ticket& ticket = ticketOf(id);
   if (promptTokens > 0) tokenRatios_.learn(ticket.model, ticket.promptBytes, promptTokens);
-  if (ticket.phase == Phase::waiting) {
-    queues_.cancel(ticket.place, nowMs);
-  } else if (ticket.phase != Phase::idle) {
-    release(ticket, nowMs);
-  }
+  stopWaiting(id, nowMs);
+  if (ticket.phase != Phase::idle) release(ticket, nowMs);
   drop(id, ticket);
 }
 

@@ -108,6 +108,10 @@ class Core {
   [[nodiscard]] Waited nextClaim(Placement* out) noexcept;
   [[nodiscard]] bool hasClaims() const noexcept { return queues_.hasMail(); }
 
+  /// A request that waits is given up, though it may have been claimed: it will not be sent, and
+  /// must still be ended. Without effect on one that does not wait.
+  void stopWaiting(uint64_t ticket, double nowMs) noexcept;
+
   /// When `look` must be called; Queues::kNever if it need not.
   [[nodiscard]] double nextLookMs() const noexcept;
   /// Ends prefills of requests without a stream whose estimated time has come, and lets instances

@@ -96,6 +96,14 @@ Waited Core::nextClaim(Placement* out) noexcept {
   return Waited::placed;
 }
 
+void Core::stopWaiting(uint64_t id, double nowMs) noexcept {
+  Ticket& ticket = ticketOf(id);
+  if (ticket.phase != Phase::waiting) return;
+  queues_.cancel(ticket.place, nowMs);
+  ticket.place = 0;
+  ticket.phase = Phase::idle;
+}
+
 void Core::fleetChanged(double nowMs) noexcept {
   for (uint64_t index = 0; index < tickets_.size(); ++index) {
     Ticket& ticket = tickets_[index];

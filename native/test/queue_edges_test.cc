@@ -218,6 +218,23 @@ TEST(whoeverLooksKeepsTheTimesOfAThreadThatIsGone) {
   CHECK(router.fleet.isIdle());
 }
 
+TEST(whoeverGaveUpIsNotSentThoughItWasClaimed) {
+  QueueRouter router(1, early());
+  const uint64_t busy = router.place(1, 512, 0).ticket;
+  const uint64_t givesUp = router.place(2, 512, 0).ticket;
+  const uint64_t stays = router.place(3, 512, 0).ticket;
+  router.core->end(busy, 1);  // claims for the first of them
+  router.core->stopWaiting(givesUp, 2);
+  router.core->stopWaiting(givesUp, 2);  // it waits no more
+  CHECK_EQUAL(router.claimed().ticket, stays);
+  CHECK_EQUAL(router.claimed().ticket, kNobody);
+  CHECK_EQUAL(router.slot(0).requestsTotal.load(), 2u);
+  router.core->end(givesUp, 3);
+  router.core->end(stays, 3);
+  CHECK(router.fleet.isIdle());
+  CHECK_EQUAL(router.core->waiting(), 0u);
+}
+
 TEST(aClaimOfAnInstantBeforeTheArrivalHasNotWaited) {
   QueueRouter router(1, early());
   const uint64_t busy = router.place(1, 512, 10).ticket;

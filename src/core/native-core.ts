@@ -19,6 +19,7 @@ export interface NativeCore {
   end(ticket: number, nowMs: number, promptTokens: number): void;
   tokensPerByte(model: string): number;
   nextClaim(): number;
+  stopWaiting(ticket: number, nowMs: number): void;
   snapshotQueue(slot: number, rows: Float64Array): number;
   migrate(place: number, sequence: number, from: number, to: number, nowMs: number): boolean;
   look(nowMs: number): void;

@@ -294,6 +294,12 @@ export class Core {
     return waitedNames[this.#native.nextClaim()]!;
   }
 
+  /** Given up while it waited, claimed or not: it will not be sent, and must still be ended. */
+  stopWaiting(ticket: number, nowMs: number): void {
+    this.#native.stopWaiting(ticket, nowMs);
+    this.#announceWork();
+  }
+
   /**
    * What waits for an instance and is bound to it, in order of service, as rows of
    * `queue-snapshot.ts`. Returns how many were written.

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Attempt } from '../../src/attempt.ts';
 import type { Core } from '../../src/core/native.ts';
+import type { Hotspots } from '../../src/hotspots.ts';
 import { Waiting } from '../../src/waiting.ts';
 import { FakeExchange } from '../support/stream-fakes.ts';
 
@@ -10,6 +11,7 @@ class FakeCore {
   nextLookMs = Number.POSITIVE_INFINITY;
   readonly mail: { ticket: number; claim: 'placed' | 'shed' }[] = [];
   readonly looks: number[] = [];
+  readonly stopped: number[] = [];
   work: () => void = () => undefined;
 
   get hasClaims(): boolean {
@@ -22,6 +24,11 @@ class FakeCore {
     this.looks.push(nowMs);
     if (nowMs >= this.nextLookMs) this.nextLookMs = Number.POSITIVE_INFINITY;
   }
+  stopWaiting(ticket: number): void {
+    this.stopped.push(ticket);
+    const at = this.mail.findIndex((claim) => claim.ticket === ticket);
+    if (at >= 0) this.mail.splice(at, 1);
+  }
   nextClaim(): 'placed' | 'shed' | null {
     const next = this.mail.shift();
     if (next === undefined) return null;
@@ -30,10 +37,10 @@ class FakeCore {
   }
 }
 
-function start(timeoutMs = 1_000) {
+function start(timeoutMs = 1_000, hotspots: Hotspots | null = null) {
   const core = new FakeCore();
   const clock = { nowMs: () => Date.now() };
-  const waiting = new Waiting(core as unknown as Core, clock, timeoutMs, null);
+  const waiting = new Waiting(core as unknown as Core, clock, timeoutMs, hotspots);
   return { core, waiting };
 }
 
@@ -54,11 +61,63 @@ test('a claim sends, a shed does not, whoever is gone is passed over', async () 
     waiting.wait(2, new FakeExchange(), sent('never')),
     waiting.wait(3, gone, sent('never')),
   ];
-  gone.goneListener();
   core.mail.push({ ticket: 3, claim: 'placed' }, { ticket: 2, claim: 'shed' });
   core.mail.push({ ticket: 1, claim: 'placed' });
+  gone.goneListener();
   core.work();
   expect(await Promise.all(ends)).toEqual(['sent', 'shed', 'clientGone']);
+});
+
+test('whoever gives up leaves the queues at once, once, and is never sent', async () => {
+  const { core, waiting } = start(100);
+  const gone = new FakeExchange();
+  gone.gone = true;
+  const leaves = new FakeExchange();
+  const isLate = new FakeExchange();
+  for (const ticket of [1, 2, 3]) core.mail.push({ ticket, claim: 'placed' });
+  const ends = [
+    waiting.wait(1, gone, sent('never')),
+    waiting.wait(2, leaves, sent('never')),
+    waiting.wait(3, isLate, sent('never')),
+  ];
+  leaves.goneListener();
+  waiting.sweep(100);
+  isLate.goneListener();
+  expect(core.stopped).toEqual([1, 2, 3]);
+  expect(await Promise.all(ends)).toEqual(['clientGone', 'clientGone', 'queueTimeout']);
+});
+
+test('claims are read when the present callback is over', async () => {
+  const { core, waiting } = start();
+  const log: string[] = [];
+  core.mail.push({ ticket: 1, claim: 'placed' });
+  const end = waiting.wait(1, new FakeExchange(), () => {
+    log.push('sent');
+    return {} as Attempt;
+  });
+  log.push('callback over');
+  await end;
+  expect(log).toEqual(['callback over', 'sent']);
+});
+
+test('hotspots hear of whoever waits, of the time, and of the end of every waiting', async () => {
+  const log: string[] = [];
+  const hotspots = {
+    entered: ({ ticket }: { ticket: number }) => log.push(`entered ${ticket}`),
+    left: (ticket: number) => log.push(`left ${ticket}`),
+    sweep: (nowMs: number) => log.push(`sweep ${nowMs}`),
+  };
+  const { core, waiting } = start(100, hotspots as unknown as Hotspots);
+  const wait = (ticket: number) => {
+    core.placement.ticket = ticket;
+    return waiting.wait(ticket, new FakeExchange(), sent('sent'));
+  };
+  const ends = [wait(1), wait(2)];
+  core.mail.push({ ticket: 2, claim: 'placed' });
+  waiting.readClaims();
+  waiting.sweep(100);
+  await Promise.all(ends);
+  expect(log).toEqual(['entered 1', 'entered 2', 'left 2', 'sweep 100', 'left 1']);
 });
 
 test('claims can be read at once: what is claimed of a dead instance must be seen there', () => {
