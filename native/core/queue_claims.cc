@@ -167,15 +167,10 @@ double Queues::expectedMs(uint32_t place, uint32_t index) const noexcept {
 
 // Whether an instance that has room takes a request or leaves it to another candidate.
 Queues::Leave Queues::leaves(uint32_t node, uint32_t slot, double nowMs) noexcept {
-  const Waiting& waiting = waiting_[placeOf(node)];
-  if (waiting.stands < 2) return {};
   if (isAvailable(slot, nowMs)) return leavesToWarmer(node, slot, nowMs);
-  // A suspect takes only what nobody else may take.
-  const bool isLeft =
-      std::any_of(waiting.stand, waiting.stand + waiting.stands, [&](const Stand& at) {
-        return at.slot == everybody_ || (at.slot != slot && isAvailable(at.slot, nowMs));
-      });
-  if (!isLeft) return {};
+  // A suspect takes one when its time is up, which makes it wait for as long again; the others wait
+  // for what becomes of that one, also if nobody else may take them: an engine that refuses
+  // connections would fail all of them in no time.
   return {false, state_->slot(slot).suspectUntilMs.load(std::memory_order_relaxed)};
 }
 

@@ -21,6 +21,7 @@ CoreOptions optionsOf(uint32_t kind) {
       queueOptions(kind % 2 == 0 ? PolicyName::dualmap : PolicyName::dualmapPaper, kind % 2 == 0);
   options.placing.sloTtftMs = 60;
   options.suspicion.backoffMs = 20;
+  options.suspicion.backoffMaxMs = 80;  // what waits for suspects alone goes on within the test
   options.queue.isFleetWide = kind % 4 == 2;
   options.queue.order = static_cast<QueueOrder>(kind / 2 % 3);
   options.queue.latePolicy = kind % 5 == 4 ? LatePolicy::shed : LatePolicy::serve;

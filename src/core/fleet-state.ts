@@ -183,6 +183,11 @@ export class FleetState {
     return this.#readDouble(slot, 'suspectUntilMs');
   }
 
+  /** Its engine is back: the next request tries it, however often it has failed. */
+  endBackoff(slot: number): void {
+    this.#writeDouble(slot, 'suspectUntilMs', 0);
+  }
+
   capacityBlocks(slot: number): number {
     return Number(this.#read64(slot, 'capacityBlocks'));
   }

@@ -117,7 +117,10 @@ export class Registry {
 
   /** The instance answers: it serves from now on, with these models. */
   markServing(instance: Instance, models: readonly ModelEntry[], hasRestarted: boolean): void {
-    if (hasRestarted) this.#state.raiseGeneration(instance.slot);
+    if (hasRestarted) {
+      this.#state.raiseGeneration(instance.slot);
+      this.#state.endBackoff(instance.slot);
+    }
     instance.isHealthy = true;
     if (!instance.isKnown || !areSameModels(models, instance.models)) {
       instance.isKnown = true;

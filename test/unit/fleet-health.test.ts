@@ -85,6 +85,20 @@ describe('health', () => {
     expect(fleet.state.generation(0)).toBe(generation + 1);
   });
 
+  test('one that is back is tried at once, however often it has failed', async () => {
+    await fleet.check();
+    const { state, core } = fleet;
+    expect(core.place(bodyFor('m'), 'chat', 0)).toBe(null);
+    core.suspect(core.placement.ticket, 0);
+    core.end(core.placement.ticket, 0);
+    fleet.answers['/health'] = new Error('timeout');
+    await fleet.check(3);
+    expect(state.suspectUntilMs(0)).toBeGreaterThan(0);
+    fleet.answers['/health'] = ok;
+    await fleet.check(2);
+    expect([state.failures(0), state.suspectUntilMs(0)]).toEqual([1, 0]);
+  });
+
   test('a refused connection means a restart, a slow answer does not', async () => {
     await fleet.check();
     const generation = fleet.state.generation(0);
