@@ -169,6 +169,7 @@ TEST(aMoveGoesFromWhereTheRequestStandsToItsOwnOtherCandidate) {
   CHECK(!pair.core->migrate({planned.place, planned.sequence, 0, kNone}, 5));
   CHECK(!pair.core->migrate({0, planned.sequence, 0, 1}, 5));
   CHECK(!pair.core->migrate({planned.place + 1, planned.sequence, 0, 1}, 5));
+  CHECK(!pair.core->migrate({1'000'000, planned.sequence, 0, 1}, 5));
   pair.endAll({waiting.ticket});
 }
 

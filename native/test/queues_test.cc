@@ -131,6 +131,7 @@ TEST(aFullQueueRefuses) {
   for (uint32_t i = 1; i <= places; ++i) waiting.push_back(router.place(i, 512, 0).ticket);
   Placement placement;
   CHECK_EQUAL(router.tryPlace(99'999, 512, 0, &placement), PlaceStatus::queueFull);
+  CHECK_EQUAL(router.core->ticketsInUse(), places + 1);
   router.core->end(waiting.back(), 0);
   waiting.pop_back();
   waiting.push_back(router.place(88'888, 512, 0).ticket);
@@ -328,6 +329,9 @@ TEST(whatWaitsForTheDeadGoesToTheNextDistinctInstances) {
   const Placement claimed = router.claimed();
   CHECK_EQUAL(claimed.ticket, waiting.ticket);
   CHECK_EQUAL(claimed.queuedMs, 9.0);
+  for (const uint32_t slot : {claimed.decision.first, claimed.decision.second}) {
+    CHECK(slot != waiting.decision.first && slot != waiting.decision.second);
+  }
   router.core->end(waiting.ticket, 20);
   CHECK(router.fleet.isIdle());
 }
