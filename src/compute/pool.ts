@@ -25,9 +25,21 @@ export function openComputePool(entry: URL): ComputePool {
     maxThreads: 1,
     idleTimeout: idleTimeoutMs,
   });
+  const inProgress = new Set<Promise<unknown>>();
+  const run = <Result>(name: string, input: unknown): Promise<Result> => {
+    const result: Promise<Result> = pool.run(input, { name });
+    const forget = () => inProgress.delete(result);
+    inProgress.add(result);
+    result.then(forget, forget);
+    return result;
+  };
   return {
-    fitSpeeds: (jobs) => pool.run(jobs, { name: 'fitSpeeds' }),
-    planRebalance: (snapshot) => pool.run(snapshot, { name: 'planRebalance' }),
-    close: () => pool.close(),
+    fitSpeeds: (jobs) => run('fitSpeeds', jobs),
+    planRebalance: (snapshot) => run('planRebalance', snapshot),
+    close: async () => {
+      // The pool itself would fail a task whose thread is still starting.
+      await Promise.allSettled(inProgress);
+      await pool.close();
+    },
   };
 }
