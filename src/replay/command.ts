@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { request } from 'undici';
 import { type Clock, systemClock } from '../clock.ts';
 import { spreadArrivals } from './arrivals.ts';
+import type { Outcome } from './call.ts';
 import { Load, type PlannedRequest } from './load.ts';
 import {
   type GivenReplayOptions,
@@ -25,12 +26,22 @@ export interface ReplaySurroundings {
   readonly clock?: Clock;
   /** Stops sending; the report then covers what had its outcome. */
   readonly signal?: AbortSignal;
+  /** Told of every request as soon as it has its outcome. */
+  readonly onOutcome?: (outcome: Outcome, request: DueRequest) => void;
+}
+
+/** Which request of a run an outcome is of. */
+export interface DueRequest {
+  /** Place in the run, from 0 on. */
+  readonly request: number;
+  /** Real milliseconds after the first one. */
+  readonly dueMs: number;
 }
 
 /** Checks the options, replays and reports. Rejects with `ReplayFault` if it cannot start. */
 export async function runReplay(
   given: GivenReplayOptions,
-  { clock = systemClock, signal }: ReplaySurroundings = {},
+  { clock = systemClock, signal, onOutcome }: ReplaySurroundings = {},
 ): Promise<ReplayReport> {
   const options = parseReplayOptions(given);
   const planned = selectRows(await readRows(options.trace), options);
@@ -48,7 +59,10 @@ export async function runReplay(
     connectionsMax: options.connectionsMax,
     timeoutMs: options.timeoutSecs * 1000,
     clock,
-    onOutcome: (outcome) => tally.add(outcome),
+    onOutcome: (outcome, place) => {
+      tally.add(outcome);
+      onOutcome?.(outcome, { request: place, dueMs: plan[place]!.dueMs });
+    },
   });
   const wallSeconds = await watch(load, plan, clock, signal);
   const facts = {
@@ -69,10 +83,19 @@ export async function replayCommand(given: GivenReplayOptions): Promise<number> 
   const onSigint = () => interrupt.abort();
   process.once('SIGINT', onSigint);
   try {
-    await checkWritable(given.json ?? null);
-    const report = await runReplay(given, { signal: interrupt.signal });
+    await checkWritable('--json', given.json ?? null);
+    await checkWritable('--outcomes', given.outcomes ?? null);
+    const lines: string[] = [];
+    const report = await runReplay(given, {
+      signal: interrupt.signal,
+      onOutcome: (outcome, due) => lines.push(`${JSON.stringify({ ...due, ...outcome })}\n`),
+    });
     process.stdout.write(formatReport(report));
-    return await saveReport(report);
+    const { json, outcomes } = report.settings;
+    const isSaved =
+      (await save('--json', json, `${JSON.stringify(report, null, 2)}\n`)) &&
+      (await save('--outcomes', outcomes, lines.join('')));
+    return isSaved ? replayExitCode(report) : 1;
   } catch (error) {
     if (!(error instanceof ReplayFault)) throw error;
     for (const fault of error.faults) process.stderr.write(`${fault}\n`);
@@ -83,24 +106,24 @@ export async function replayCommand(given: GivenReplayOptions): Promise<number> 
 }
 
 /** Before the run, not after an hour of it. */
-async function checkWritable(json: string | null): Promise<void> {
-  if (json === null) return;
+async function checkWritable(flag: string, path: string | null): Promise<void> {
+  if (path === null) return;
   try {
-    await access(dirname(json), constants.W_OK);
+    await access(dirname(path), constants.W_OK);
   } catch (error) {
-    throw new ReplayFault([`--json: cannot write to ${dirname(json)}`], error);
+    throw new ReplayFault([`${flag}: cannot write to ${dirname(path)}`], error);
   }
 }
 
-async function saveReport(report: ReplayReport): Promise<number> {
-  const { json } = report.settings;
+/** Whether there was nothing to write, or it was written. */
+async function save(flag: string, path: string | null, text: string): Promise<boolean> {
   try {
-    if (json !== null) await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
+    if (path !== null) await writeFile(path, text);
+    return true;
   } catch (error) {
-    process.stderr.write(`--json: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
+    process.stderr.write(`${flag}: ${error instanceof Error ? error.message : String(error)}\n`);
+    return false;
   }
-  return replayExitCode(report);
 }
 
 const paths = { chat: '/v1/chat/completions', completions: '/v1/completions' } as const;

@@ -23,7 +23,8 @@ export interface LoadOptions {
   /** From a request sent to its last byte. */
   readonly timeoutMs: number;
   readonly clock: Clock;
-  readonly onOutcome: (outcome: Outcome) => void;
+  /** `place`: of the request in the plan. */
+  readonly onOutcome: (outcome: Outcome, place: number) => void;
 }
 
 /** The longest wait that Node's timers take. */
@@ -121,22 +122,23 @@ export class Load {
   }
 
   #send(dueMs: number): void {
-    const body = this.#nextBody ?? this.#plan[this.#next]!.body();
-    this.#next++;
+    const place = this.#next++;
+    const body = this.#nextBody ?? this.#plan[place]!.body();
     this.#nextBody = null;
     const { origin, path, clock, timeoutMs } = this.#options;
-    const call = new Call({ clock, dueMs, timeoutMs, onSettled: this.#onSettled });
+    const onSettled = (settled: Call, outcome: Outcome) => this.#settle(settled, outcome, place);
+    const call = new Call({ clock, dueMs, timeoutMs, onSettled });
     this.#inFlight.add(call);
     this.#agent.dispatch({ origin, path, method: 'POST', headers, body }, call);
     this.#prepare();
   }
 
-  #onSettled = (call: Call, outcome: Outcome): void => {
+  #settle(call: Call, outcome: Outcome, place: number): void {
     this.#inFlight.delete(call);
     this.#settledCount++;
-    this.#options.onOutcome(outcome);
+    this.#options.onOutcome(outcome, place);
     this.#pump();
-  };
+  }
 
   /** Makes the next body while there is time, so that a long prompt is not late for its length. */
   #prepare(): void {

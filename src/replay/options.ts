@@ -23,6 +23,8 @@ export interface ReplayOptions {
   readonly timeoutSecs: number;
   /** `null`: no file. */
   readonly json: string | null;
+  /** `null`: no file. */
+  readonly outcomes: string | null;
   readonly allowRemote: boolean;
 }
 
@@ -175,6 +177,13 @@ export const replayOptionRows: readonly ReplayOptionRow[] = [
     help: 'real seconds after which a request without a complete answer is lost',
   },
   { key: 'json', flag: '--json <file>', kind: 'text', default: null, help: 'writes the report' },
+  {
+    key: 'outcomes',
+    flag: '--outcomes <file>',
+    kind: 'text',
+    default: null,
+    help: 'writes a line of JSON for each request: when it was due, what became of it',
+  },
   {
     key: 'allowRemote',
     flag: '--allow-remote',

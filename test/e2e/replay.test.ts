@@ -309,6 +309,32 @@ test('the command prints the table, writes the report and tells by its exit code
   }
 });
 
+test('the outcomes are a line of JSON for each request, whatever came of it', async () => {
+  const output = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  answerWith = (answer, index) => {
+    if (index === 1) answer.writeHead(503).end('{}');
+    else complete(answer);
+  };
+  try {
+    const outcomes = join(folder, 'outcomes.jsonl');
+    const given = { trace: await saveTrace(0, 100, 300), url, outcomes, speed: 10 };
+    expect(await replayCommand({ ...given, connectionsMax: 1, sloTtftMs: 60_000 })).toBe(0);
+    const lines = (await readFile(outcomes, 'utf8')).trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { request: 0, dueMs: 0, kind: 'completed', usage: { promptTokens: 100, cachedTokens: 40 } },
+      { request: 1, dueMs: 10, kind: 'error', reason: 'status 503', ttftMs: null },
+      { request: 2, dueMs: 30, kind: 'completed', ttftMs: expect.any(Number) },
+    ]);
+    const absent = join(folder, 'absent', 'outcomes.jsonl');
+    const errors = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    expect(await replayCommand({ ...given, outcomes: absent })).toBe(2);
+    expect(errors.mock.calls.join('')).toContain('--outcomes');
+    errors.mockRestore();
+  } finally {
+    output.mockRestore();
+  }
+});
+
 test('SIGINT ends the command with what was measured', async () => {
   const output = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
   try {

@@ -28,6 +28,7 @@ test('fills in the defaults and reads texts as numbers', () => {
     connectionsMax: 4096,
     timeoutSecs: 600,
     json: null,
+    outcomes: null,
     allowRemote: false,
   });
 });
