@@ -277,6 +277,8 @@ CoreOptions optionsOf(const Napi::Object& from) {
   options.placing.sloTtftMsPerToken = number("sloTtftMsPerToken");
   options.placing.sloFraction = number("sloFraction");
   options.placing.tokensPerByte = number("tokensPerByte");
+  const double keyLevel = number("keyLevel");
+  options.placing.keyLevel = keyLevel < 0 ? kNone : static_cast<uint32_t>(keyLevel);
   options.suspicion.backoffMs = number("suspectBackoffMs");
   options.suspicion.backoffMaxMs = number("suspectBackoffMaxMs");
   QueueOptions& queue = options.queue;

@@ -62,6 +62,7 @@ export function coreOptions(config: Config): CoreOptions {
     sloTtftMsPerToken: config.sloTtftMsPerToken,
     sloFraction: config.sloFraction,
     tokensPerByte: 1 / config.bytesPerToken,
+    keyLevel: config.keyLevel,
     suspectBackoffMs: config.suspectBackoffMs,
     suspectBackoffMaxMs: config.suspectBackoffMaxMs,
     queues: config.queueMode === 'auto' ? mode.queues : config.queueMode === 'router',

@@ -3,6 +3,7 @@
 // `Rings::Reading`.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -38,6 +39,7 @@ struct PolicyOptions {
   double sloFraction = 0.5;  // warm stays chosen up to this share of the SLO
   double tokensPerByte = 0.25;
   double sloTtftMsPerToken = 0;  // of the prompt; the SLO is the sum of both
+  uint32_t keyLevel = kNone;     // of every key; kNone: as its hotness asks for
 };
 
 /// What a rule may know of a request.
@@ -131,6 +133,7 @@ class FleetView {
   /// Level of the request's key. `isLoaded`: see hotness.h.
   template <typename IsLoaded>
   [[nodiscard]] uint32_t levelOf(const LevelKeys& levels, IsLoaded&& isLoaded) const noexcept {
+    if (options.keyLevel != kNone) return std::min(options.keyLevel, levels.count - 1);
     return counting == Counting::yes ? hotness.levelOf(levels, group.members, isLoaded)
                                      : hotness.peekLevelOf(levels, group.members, isLoaded);
   }

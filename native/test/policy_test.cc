@@ -3,6 +3,7 @@
 #include "core/policy.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "placing.h"
 
@@ -77,6 +78,24 @@ TEST(dualmapTakesTheSmallerTtftPastTheSlo) {
   decision = placing.place(chain);
   CHECK_EQUAL(decision.reason, Reason::sloExceeded);
   CHECK_EQUAL(decision.chosen.slot, cold.second);
+}
+
+TEST(aFixedKeyLevelIsTheSameForWhatIsHot) {
+  Random random(36);
+  // The last level of eight blocks is 3.
+  for (const auto& [keyLevel, expected] : {std::pair{kNone, 1u}, {0u, 0u}, {2u, 2u}, {11u, 3u}}) {
+    PolicyOptions options;
+    options.keyLevel = keyLevel;
+    Placing placing(PolicyName::dualmapPaper, 8, options);
+    const Chain shared = chainOf(random, 8);
+    for (int request = 0; request < 40; ++request) {
+      Chain chain = chainOf(random, 8);
+      chain[0] = shared[0];
+      const uint32_t level = placing.place(chain).level;
+      if (request == 0) CHECK_EQUAL(level, keyLevel == kNone ? 0 : expected);
+      if (request == 39) CHECK_EQUAL(level, expected);
+    }
+  }
 }
 
 TEST(anEngineComputesAtLeastOneToken) {

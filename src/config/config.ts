@@ -90,6 +90,8 @@ export interface Config {
   /** Prefix cache of an instance in tokens, until the engine tells. */
   readonly cacheTokens: number;
   readonly bytesPerToken: number;
+  /** Of the prefix key that a request is placed by; `null`: a hot prefix gets a longer one. */
+  readonly keyLevel: number | null;
   readonly ringSeed: number;
   /** Blocks that the prefix index holds for the whole fleet. */
   readonly indexBlocks: number;

@@ -78,6 +78,14 @@ export const routing = {
     why: 'prompts are measured in bytes, engines in tokens; 4 is usual for English and code',
     commands: all,
   },
+  keyLevel: {
+    name: 'key-level',
+    kind: kinds.orAuto(kinds.integer(0, 11)),
+    unit: '',
+    default: null,
+    why: 'a prompt is placed by its first 512 << level bytes; `auto`: by more while they are hot',
+    commands: all,
+  },
   ringSeed: {
     name: 'ring-seed',
     kind: kinds.integer(0, 4_294_967_295),

@@ -59,6 +59,8 @@ export interface CoreOptions extends QueueOptions {
   /** Share of the SLO up to which the warm candidate stays chosen, 0..1. */
   readonly sloFraction: number;
   readonly tokensPerByte: number;
+  /** Of every prefix key; `null`: a hot one is longer. */
+  readonly keyLevel: number | null;
   readonly suspectBackoffMs: number;
   readonly suspectBackoffMaxMs: number;
 }

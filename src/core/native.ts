@@ -182,6 +182,7 @@ export class Core {
       queues: Number(options.queues),
       bindsLate: Number(options.bindsLate),
       fleetWide: Number(options.fleetWide),
+      keyLevel: options.keyLevel ?? -1,
       queueOrder: queueOrders.indexOf(options.queueOrder),
       latePolicy: latePolicies.indexOf(options.latePolicy),
     };

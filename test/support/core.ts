@@ -7,6 +7,7 @@ export const directCore: CoreOptions = {
   sloTtftMsPerToken: 0,
   sloFraction: 0.5,
   tokensPerByte: 0.25,
+  keyLevel: null,
   suspectBackoffMs: 500,
   suspectBackoffMaxMs: 30_000,
   queues: false,
