@@ -1,117 +1,80 @@
 /**
- * One trace, several policies, each on a fresh fleet of emulated engines behind a fresh router: how
- * much cached prompt each reuses and how many requests meet the SLO. Run after the build:
+ * One trace, several policies and loads, on a live fleet of emulated engines behind the router: who
+ * meets the objective, and what it costs. Run after the build:
  *
- *   node bench/replay/compare.mjs --trace FILE [--policies a,b] [--instances 4] [--time-scale 10]
- *        [--load 1] [--limit 600] [--max-input-tokens 20480] [--slo-ttft-ms 5000] [--json OUT]
+ *   node bench/replay/compare.mjs --trace FILE [--loads 0.5,0.7,0.9,1.1,1.3] [--policies a,b]
+ *        [--variant 'NAME:--option=value ...'] [--instances 8] [--limit 2000] [--warmup 200]
+ *        [--time-scale 10] [--slo-ttft-ms 5000] [--json OUT]
  *
- * Engines and router run in processes of their own. Times are given in the life of the engines:
- * `--time-scale` makes everything faster alike; `--load` alone makes requests come closer together.
+ * A load is a share of warm saturation, as in `dualmap simulate`, which is run beside each cell. A
+ * variant is `dualmap` with other options; with variants alone give `--policies ''`.
  */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { formatFacts, runFacts } from '../../dist/bench/environment.js';
+import { formatFacts } from '../../dist/bench/environment.js';
+import { measure } from './cell.mjs';
+import { factsOf } from './facts.mjs';
+import { Engines } from './fleet.mjs';
+import { tableHead, tableRow, verdictLine, verdicts } from './table.mjs';
+import { readRequests, settingsOf, simulate, workloadFlags } from './workload.mjs';
 
-const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const { values } = parseArgs({
   options: {
-    trace: { type: 'string' },
-    policies: { type: 'string', default: 'round_robin,least_tokens,consistent_hash,dualmap-paper' },
-    instances: { type: 'string', default: '4' },
-    'time-scale': { type: 'string', default: '10' },
-    load: { type: 'string', default: '1' },
-    limit: { type: 'string', default: '600' },
-    'max-input-tokens': { type: 'string', default: '20480' },
-    'slo-ttft-ms': { type: 'string', default: '5000' },
+    ...workloadFlags,
+    loads: { type: 'string', default: '0.5,0.7,0.9,1.1,1.3' },
+    policies: {
+      type: 'string',
+      default: 'dualmap,dualmap-paper,least_tokens,consistent_hash,round_robin',
+    },
+    variant: { type: 'string', multiple: true, default: [] },
     json: { type: 'string' },
   },
 });
-if (values.trace === undefined) throw new Error('--trace is missing');
-const facts = {
-  ...runFacts([], {}),
-  command: ['node bench/replay/compare.mjs', ...process.argv.slice(2)].join(' '),
-};
+
+const contenders = [
+  ...values.policies
+    .split(',')
+    .filter((policy) => policy !== '')
+    .map((policy) => ({ name: policy, policy, args: [] })),
+  ...values.variant.map((text) => {
+    const at = text.indexOf(':');
+    const args = text
+      .slice(at + 1)
+      .trim()
+      .split(/\s+/);
+    return { name: text.slice(0, at), policy: 'dualmap', args };
+  }),
+];
+
+const settings = settingsOf(values);
+const facts = factsOf('compare.mjs');
+const requests = await readRequests(values.trace, settings);
+const { saturationQps } = requests;
 console.log(`${formatFacts(facts)}\n`);
-const timeScale = Number(values['time-scale']);
-const load = Number(values.load);
-const sloTtftMs = Number(values['slo-ttft-ms']);
-const paperUsPerToken = 160;
+console.log(
+  `${settings.trace}: ${requests.facts.requests} requests, the first ${settings.warmup} to warm ` +
+    `up; load 1 is ${saturationQps.toFixed(2)} a second, times ${settings.timeScale}\n`,
+);
 
-/** Starts a command of the CLI; resolves with its process and the URL that it prints. */
-function start(args) {
-  const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  return new Promise((resolve, reject) => {
-    child.stdout.on('data', (data) => {
-      const url = /http:\/\/\S+/.exec(String(data))?.[0];
-      if (url !== undefined) resolve({ child, url });
-    });
-    child.once('exit', (code) => reject(new Error(`${args[0]} ended with ${code}`)));
-  });
-}
-
-function stop(child) {
-  return new Promise((resolve) => {
-    child.removeAllListeners('exit').once('exit', resolve);
-    child.kill('SIGTERM');
-  });
-}
-
-async function measure(policy, folder) {
-  const engines = await Promise.all(
-    Array.from({ length: Number(values.instances) }, () =>
-      start(['emulate', '--port', '0', '--preset', 'paper-7b', '--time-scale', String(timeScale)]),
-    ),
-  );
-  const router = await start([
-    'serve',
-    ...['--worker-urls', ...engines.map(({ url }) => url)],
-    ...['--host', '127.0.0.1', '--port', '0', '--policy', policy, '--explain', 'on'],
-    ...['--slo-ttft-ms', String(sloTtftMs / timeScale), '--log-level', 'error'],
-    ...['--prefill-us-per-token', String(paperUsPerToken / timeScale)],
-  ]);
-  const out = join(folder, 'replay.json');
-  // The generator's clock runs `load` times faster than the engines': its SLO makes up for that.
-  const replay = spawn(
-    process.execPath,
-    [
-      ...[cli, 'replay', '--trace', values.trace, '--url', router.url, '--json', out],
-      ...['--speed', String(timeScale * load), '--slo-ttft-ms', String(sloTtftMs * load)],
-      ...['--limit', values.limit, '--max-input-tokens', values['max-input-tokens']],
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  await new Promise((resolve) => replay.once('exit', resolve));
-  await stop(router.child);
-  await Promise.all(engines.map(({ child }) => stop(child)));
-  const report = JSON.parse(readFileSync(out, 'utf8'));
-  for (const key of ['p50', 'p90', 'p99']) report.ttftMs[key] /= load;
-  return report;
-}
-
-const folder = mkdtempSync(join(tmpdir(), 'dualmap-compare-'));
-const rows = {};
-try {
-  for (const policy of values.policies.split(',')) {
-    const report = await measure(policy, folder);
-    rows[policy] = report;
-    const { attainment, ttftMs, hitRatio, errors, lost, sendLateMs } = report;
-    console.log(
-      `${policy.padEnd(16)} attainment ${(100 * attainment).toFixed(1).padStart(5)} %  ` +
-        `P50 ${(ttftMs.p50 / 1000).toFixed(2)} s  P90 ${(ttftMs.p90 / 1000).toFixed(2)} s  ` +
-        `hit ratio ${(100 * hitRatio).toFixed(1).padStart(4)} %  errors ${errors}  lost ${lost}  ` +
-        `late p99 ${sendLateMs.p99.toFixed(1)} ms${report.void ? `  VOID: ${report.voidReason}` : ''}`,
-    );
+const engines = await Engines.start(settings);
+const cells = [];
+process.stdout.write(tableHead());
+for (const load of values.loads.split(',').map(Number)) {
+  for (const contender of contenders) {
+    const figures = await measure(engines, requests, load, contender);
+    const set = contender.args.map((arg) => arg.replace(/^--/, ''));
+    const { attainment, hitRatio, ttftMs } = simulate(requests, load, contender.policy, set);
+    const simulated = { attainment, hitRatio, ttftMs };
+    const cell = { load, qps: load * saturationQps, ...contender, ...figures, simulated };
+    cells.push(cell);
+    process.stdout.write(tableRow(cell));
   }
-} finally {
-  rmSync(folder, { recursive: true });
 }
+await engines.stop();
+
+const budgets = verdicts(cells);
+console.log(`\n${budgets.map(verdictLine).join('\n')}`);
 if (values.json !== undefined) {
-  writeFileSync(
-    values.json,
-    `${JSON.stringify({ facts, settings: values, policies: rows }, null, 1)}\n`,
-  );
+  const report = { facts, settings, requests: requests.facts, saturationQps, budgets, cells };
+  writeFileSync(values.json, `${JSON.stringify(report, null, 1)}\n`);
 }

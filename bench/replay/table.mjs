@@ -1,0 +1,54 @@
+/** The results of a comparison as a table in Markdown, and as a verdict. Pure. */
+
+const share = (value) => (value === null ? '-' : `${(100 * value).toFixed(1)} %`);
+const seconds = (ms) => (ms === null ? '-' : `${(ms / 1000).toFixed(2)} s`);
+
+const columns = [
+  ['load', ({ load }) => String(load)],
+  ['policy', ({ name }) => name],
+  ['attained', ({ attainment }) => share(attainment)],
+  ['simulated', ({ simulated }) => share(simulated.attainment)],
+  ['P50', ({ ttftMs }) => seconds(ttftMs.p50)],
+  ['P90', ({ ttftMs }) => seconds(ttftMs.p90)],
+  ['hits', ({ hitRatio }) => share(hitRatio)],
+  ['simulated', ({ simulated }) => share(simulated.hitRatio)],
+  ['migrations', ({ migrations }) => String(migrations)],
+  ['cold claims', ({ coldClaims }) => String(coldClaims)],
+  ['imbalance', ({ imbalance }) => (imbalance === null ? '-' : imbalance.toFixed(2))],
+  ['errors', ({ errors }) => String(errors)],
+  ['lost', ({ lost }) => String(lost)],
+  ['late P99', ({ sendLateMs }) => `${sendLateMs.p99.toFixed(1)} ms`],
+];
+
+const line = (cells) => `| ${cells.join(' | ')} |\n`;
+
+export const tableHead = () => line(columns.map(([name]) => name)) + line(columns.map(() => '---'));
+
+export function tableRow(cell) {
+  const row = line(columns.map(([, of]) => of(cell)));
+  return cell.void ? `${row.trimEnd()} VOID: the generator was late\n` : row;
+}
+
+/** The best of those without a queue in the router may attain this much less, or more. */
+const nearMin = -0.01;
+const farMin = 0.2;
+const weakBelow = 0.75;
+
+/** `dualmap` against the best of the rules that are not its own, at every load. */
+export function verdicts(cells) {
+  const loads = [...new Set(cells.map(({ load }) => load))];
+  return loads.flatMap((load) => {
+    const here = cells.filter((cell) => cell.load === load);
+    const ours = here.find(({ name }) => name === 'dualmap');
+    const others = here.filter(({ policy }) => !policy.startsWith('dualmap'));
+    if (ours === undefined || others.length === 0) return [];
+    const best = others.reduce((a, b) => (b.attainment > a.attainment ? b : a));
+    const atLeast = best.attainment + (best.attainment < weakBelow ? farMin : nearMin);
+    return [{ load, best: best.name, atLeast, measured: ours.attainment }];
+  });
+}
+
+export function verdictLine({ load, best, atLeast, measured }) {
+  const word = measured >= atLeast ? 'met' : 'missed';
+  return `${word}: load ${load}: dualmap ${share(measured)}, beside ${best} at least ${share(atLeast)}`;
+}
