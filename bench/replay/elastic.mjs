@@ -77,7 +77,9 @@ async function run(wanted) {
     observer.start({ from: settings.warmup, to: count });
     const plan = { ...settings, path: requests.path, stretch: stretchOf(requests, load) };
     const outcomes = await replay(router.url, plan, settings);
-    return { outcomes, made, ...(await observer.stop()), ...failuresOf(outcomes) };
+    const { attainment, void: isVoid } = figuresOf(outcomes.slice(settings.warmup), settings);
+    const figures = { attainment, void: isVoid, ...failuresOf(outcomes) };
+    return { outcomes, made, ...figures, ...(await observer.stop()) };
   } finally {
     await router.stop();
   }
@@ -131,8 +133,10 @@ const servedByJoined = moved.outcomes.filter(({ instance }) => instance === join
 const share = (value) => `${(100 * value).toFixed(1)} %`;
 
 console.log(`${formatFacts(facts)}\n`);
-console.log(`${settings.trace}, load ${load}, ${count} requests; the one that joined served`);
-console.log(`${servedByJoined}; fleet that stays: ${still.errors} errors, ${still.lost} lost\n`);
+console.log(
+  `${settings.trace}, load ${load}, ${count} requests, ${servedByJoined} of them at the one that ` +
+    `joined; attained ${share(moved.attainment)}, on a fleet that stays ${share(still.attainment)}\n`,
+);
 for (const { name, atSeconds, former, windows } of events) {
   console.log(
     `${name} at ${atSeconds.toFixed(0)} s; the ${beforeSeconds} s before: ${share(former)}`,
@@ -155,18 +159,10 @@ for (const { what, atMost, measured } of budgets) {
   const isMet = measured !== null && measured <= atMost;
   console.log(`${isMet ? 'met' : 'missed'}: ${what}: ${measured ?? 'never'}, at most ${atMost}`);
 }
+if (moved.void || still.void) console.log('VOID: the generator was late');
 if (values.json !== undefined) {
-  const { errors, lost, imbalance } = moved;
-  const report = {
-    facts,
-    settings,
-    load,
-    servedByJoined,
-    errors,
-    lost,
-    imbalance,
-    budgets,
-    events,
-  };
+  const runs = [moved, still].map(({ outcomes, made, ...figures }) => figures);
+  const result = { servedByJoined, moved: runs[0], still: runs[1], budgets, events };
+  const report = { facts, settings, load, ...result };
   writeFileSync(values.json, `${JSON.stringify(report, null, 1)}\n`);
 }
