@@ -2,7 +2,8 @@
  * What a thread of a sweep runs: one scenario, or the bisection of a rate. Entry of a pool's
  * thread; also called directly when there is only one. No state between two calls.
  */
-import type { Cell } from './results.ts';
+import type { QueueMode } from '../config/config.ts';
+import { attainmentMin, type Cell } from './results.ts';
 import { runScenario, type Scenario } from './scenario.ts';
 import type { Workload } from './workload.ts';
 
@@ -11,15 +12,31 @@ export interface CellTask {
   readonly scenario: Scenario;
   /** Finds the highest load with `attainmentMin`; the rate of the scenario does not count. */
   readonly goodput: boolean;
+  /** What differs from the plain policy, as it was asked for; empty: nothing. */
+  readonly variant: string;
 }
 
-export const attainmentMin = 0.9;
+/** One run of a sweep: its result, and as what it was asked for. */
+export interface SweptCell extends Cell {
+  readonly queueMode: QueueMode;
+  readonly variant: string;
+}
+
 const loadMax = 4;
 const loadStep = 0.005;
 
+export default function runCell(task: CellTask): SweptCell {
+  const cell = task.goodput ? findGoodput(task) : runHere(task);
+  const queueMode = task.scenario.config.queueMode ?? 'auto';
+  return { ...cell, queueMode, variant: task.variant };
+}
+
+function runHere({ workload, scenario }: CellTask): Cell {
+  return runScenario(workload, scenario);
+}
+
 /** Of a bisection, the cell at the highest rate found. */
-export default function runCell({ workload, scenario, goodput }: CellTask): Cell {
-  if (!goodput) return runScenario(workload, scenario);
+function findGoodput({ workload, scenario }: CellTask): Cell {
   const at = (load: number) => runScenario(workload, { ...scenario, rate: { load } });
   let low = loadStep;
   let high = loadMax;

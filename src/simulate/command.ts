@@ -12,27 +12,27 @@ import {
   SimulateFault,
   type SimulateOptions,
 } from './options.ts';
-import type { Cell } from './results.ts';
-import { runTasks, type SummaryRow, summarize, tasksOf } from './sweep.ts';
+import { type SimulateReport, simulateFacts, withoutFolders } from './output.ts';
+import { type SummaryRow, summarize } from './summary.ts';
+import { runTasks, tasksOf } from './sweep.ts';
 import { makeWorkload, type Workload } from './workload.ts';
 
-export interface SimulateReport {
-  readonly settings: SimulateOptions;
-  readonly cells: readonly Cell[];
-  readonly summary: readonly SummaryRow[];
-}
-
-/** Checks the options and runs the sweep. Rejects with `SimulateFault` if it cannot start. */
-export async function runSimulate(given: GivenSimulateOptions): Promise<SimulateReport> {
-  const settings = parseSimulateOptions(given);
-  await checkWritable(settings.json);
+/** Runs the sweep. Rejects with `SimulateFault` if it cannot start. */
+async function runSimulate(
+  settings: SimulateOptions,
+  given: GivenSimulateOptions,
+): Promise<SimulateReport> {
+  await checkWritable('--json', settings.json);
+  // Before the run: what is committed meanwhile did not make these figures.
+  const facts = simulateFacts(given);
   const workloads: Workload[] = [];
   for (const path of settings.trace) workloads.push(await readWorkload(path, settings));
   const tasks = tasksOf(workloads, settings);
   const progress = showProgress(tasks.length);
   try {
     const cells = await runTasks(tasks, settings.threads, progress.step);
-    return { settings, cells, summary: summarize(cells, settings) };
+    const summary = summarize(cells, settings);
+    return { facts, settings: withoutFolders(settings), cells, summary };
   } finally {
     progress.stop();
   }
@@ -41,10 +41,11 @@ export async function runSimulate(given: GivenSimulateOptions): Promise<Simulate
 /** The command itself. Exit code: 0, or 2 for bad options or traces. */
 export async function simulateCommand(given: GivenSimulateOptions): Promise<number> {
   try {
-    const report = await runSimulate(given);
-    process.stdout.write(formatSummary(report.summary));
-    const { json } = report.settings;
-    if (json !== null) await writeFile(json, `${JSON.stringify(report, null, 1)}\n`);
+    const settings = parseSimulateOptions(given);
+    const results = await runSimulate(settings, given);
+    process.stdout.write(formatSummary(results.summary));
+    const { json } = settings;
+    if (json !== null) await writeFile(json, `${JSON.stringify(results, null, 1)}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof SimulateFault)) throw error;
@@ -54,12 +55,12 @@ export async function simulateCommand(given: GivenSimulateOptions): Promise<numb
 }
 
 /** Before the run, not after an hour of it. */
-async function checkWritable(json: string | null): Promise<void> {
-  if (json === null) return;
+async function checkWritable(flag: string, path: string | null): Promise<void> {
+  if (path === null) return;
   try {
-    await access(dirname(json), constants.W_OK);
+    await access(dirname(path), constants.W_OK);
   } catch (error) {
-    throw new SimulateFault([`--json: cannot write to ${dirname(json)}`], error);
+    throw new SimulateFault([`${flag}: cannot write to ${dirname(path)}`], error);
   }
 }
 
@@ -97,7 +98,7 @@ export function formatSummary(summary: readonly SummaryRow[]): string {
     row.preset,
     String(row.instances),
     String(row.routers),
-    row.policy,
+    row.variant === '' ? row.policy : `${row.policy} ${row.variant}`,
     row.queue,
     row.load.toFixed(3),
     row.qps.toFixed(2),

@@ -21,6 +21,8 @@ export interface SimulateOptions {
   readonly sloTtftMs: number;
   /** Options of `serve`, by their fields. */
   readonly set: Partial<Config>;
+  /** Further runs of the first policy, each with these options of `serve` as well. */
+  readonly vary: readonly Variant[];
   readonly viewDelayMs: number;
   readonly arrivals: 'spread' | 'raw';
   /** `null`: all. */
@@ -32,12 +34,24 @@ export interface SimulateOptions {
   readonly json: string | null;
 }
 
+export interface Variant {
+  /** As it was written. */
+  readonly name: string;
+  readonly set: Partial<Config>;
+}
+
 /** Options as the command line has them: texts, or nothing. */
 export type GivenSimulateOptions = {
   readonly [Key in keyof SimulateOptions]?: string | boolean | undefined;
 };
 
-type Value = string | number | boolean | readonly (string | number)[] | Partial<Config> | null;
+type Value =
+  | string
+  | number
+  | boolean
+  | readonly (string | number | Variant)[]
+  | Partial<Config>
+  | null;
 
 interface NumberKind {
   readonly kind: 'number' | 'numbers';
@@ -48,7 +62,7 @@ interface NumberKind {
 
 type Kind =
   | NumberKind
-  | { readonly kind: 'text' | 'texts' | 'switch' | 'settings' }
+  | { readonly kind: 'file' | 'files' | 'switch' | 'settings' | 'variants' }
   | { readonly kind: 'choice' | 'choices'; readonly of: readonly string[] };
 
 export interface SimulateOptionRow {
@@ -75,7 +89,7 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
   {
     key: 'trace',
     flag: '--trace <files>',
-    is: { kind: 'texts' },
+    is: { kind: 'files' },
     default: [],
     required: true,
     help: 'traces, .jsonl or .jsonl.gz',
@@ -158,6 +172,13 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
     help: 'options of `serve` for every router: slo-fraction=1,bytes-per-token=4',
   },
   {
+    key: 'vary',
+    flag: '--vary <sets>',
+    is: { kind: 'variants' },
+    default: [],
+    help: 'the first policy again with other options: "binding=early;binding=early,rebalance=on"',
+  },
+  {
     key: 'viewDelayMs',
     flag: '--view-delay-ms <ms>',
     is: decimal(0, 60_000),
@@ -202,7 +223,7 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
   {
     key: 'json',
     flag: '--json <file>',
-    is: { kind: 'text' },
+    is: { kind: 'file' },
     default: null,
     help: 'writes all results',
   },
@@ -249,9 +270,9 @@ function read(kind: Kind, text: string | boolean): Value | undefined {
   switch (kind.kind) {
     case 'switch':
       return undefined;
-    case 'text':
+    case 'file':
       return text === '' ? undefined : text;
-    case 'texts':
+    case 'files':
       return parts.includes('') ? undefined : parts;
     case 'choice':
       return kind.of.includes(text) ? text : undefined;
@@ -259,6 +280,8 @@ function read(kind: Kind, text: string | boolean): Value | undefined {
       return parts.every((part) => kind.of.includes(part)) ? parts : undefined;
     case 'settings':
       return readSettings(parts);
+    case 'variants':
+      return readVariants(text);
     case 'number':
       return readNumber(kind, text);
     case 'numbers': {
@@ -287,16 +310,30 @@ function readSettings(parts: readonly string[]): Partial<Config> | undefined {
   return settings;
 }
 
+/** Sets of settings, with semicolons between them. */
+function readVariants(text: string): Variant[] | undefined {
+  const variants: Variant[] = [];
+  for (const part of text.split(';')) {
+    const name = part.trim();
+    const set = readSettings(name.split(',').map((setting) => setting.trim()));
+    if (set === undefined) return undefined;
+    variants.push({ name, set });
+  }
+  return variants;
+}
+
 function accepts(kind: Kind): string {
   switch (kind.kind) {
     case 'switch':
       return 'given without a value';
-    case 'text':
-      return 'a text';
-    case 'texts':
-      return 'texts, with commas';
+    case 'file':
+      return 'a path';
+    case 'files':
+      return 'paths, with commas';
     case 'settings':
       return 'name=value of options of `serve`, with commas';
+    case 'variants':
+      return 'sets of name=value of options of `serve`, with semicolons';
     case 'choice':
       return `one of ${kind.of.join(', ')}`;
     case 'choices':

@@ -2,6 +2,9 @@
  * What a scenario measured, in the words of the JSON output. Pure; any thread.
  */
 
+/** Goodput is the highest rate at which this share of the requests is in time. */
+export const attainmentMin = 0.9;
+
 /** Of everything that happened to the requests of one scenario. */
 export class Ledger {
   readonly #count: number;
@@ -127,26 +130,4 @@ export interface Cell {
   /** Work of the busiest instance over the mean. */
   readonly workMaxOverMean: number;
   readonly migrations: number;
-}
-
-export interface Mean {
-  readonly mean: number;
-  /** Half of the 95 % confidence interval; `null` for fewer than two values. */
-  readonly ci95: number | null;
-}
-
-/** Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom. */
-const studentT = [
-  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145,
-  2.131, 2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048,
-  2.045, 2.042,
-];
-
-export function meanOf(values: readonly number[]): Mean {
-  const count = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / count;
-  if (count < 2) return { mean, ci95: null };
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const deviation = Math.sqrt(squares / (count - 1));
-  return { mean, ci95: ((studentT[count - 2] ?? 1.96) * deviation) / Math.sqrt(count) };
 }

@@ -3,32 +3,50 @@
  * combinations, whatever thread was done first.
  */
 import { Piscina } from 'piscina';
-import type { PolicyName, QueueMode } from '../config/config.ts';
-import runCell, { type CellTask } from './cell-task.ts';
+import type { Config, PolicyName, QueueMode } from '../config/config.ts';
+import runCell, { type CellTask, type SweptCell } from './cell-task.ts';
 import type { SimulateOptions } from './options.ts';
 import type { PresetName } from './presets.ts';
-import { type Cell, meanOf } from './results.ts';
 import type { Workload } from './workload.ts';
+
+/** A policy as it was asked for. */
+interface Rule {
+  readonly policy: PolicyName;
+  readonly queueMode: QueueMode;
+  readonly variant: string;
+  readonly set: Partial<Config>;
+}
+
+/** Each policy behind each queue, and after them the variants of the first one. */
+function rulesOf({ policy, queue, set, vary }: SimulateOptions): Rule[] {
+  const policies = policy as readonly PolicyName[];
+  const plain = policies.map((policy) => ({ policy, variant: '', set }));
+  const varied = vary.map((variant) => {
+    return { policy: policies[0]!, variant: variant.name, set: { ...set, ...variant.set } };
+  });
+  const queueModes = queue as readonly QueueMode[];
+  return [...plain, ...varied].flatMap((rule) =>
+    queueModes.map((queueMode) => ({ ...rule, queueMode })),
+  );
+}
 
 /** Every cell to run: traces outermost, seeds innermost. */
 export function tasksOf(workloads: readonly Workload[], options: SimulateOptions): CellTask[] {
-  const { load, qps, goodput, sloTtftMs, set, arrivals, viewDelayMs, warmup } = options;
+  const { load, qps, goodput, sloTtftMs, arrivals, viewDelayMs, warmup } = options;
   const rates = qps.length > 0 ? qps.map((qps) => ({ qps })) : load.map((load) => ({ load }));
-  const seeds = Array.from({ length: options.seeds }, (_, index) => index + 1);
+  const rules = rulesOf(options);
   const tasks: CellTask[] = [];
   for (const workload of workloads) {
     for (const preset of options.preset as readonly PresetName[]) {
       for (const instances of options.instances) {
         for (const routers of options.routers) {
           for (const rate of rates) {
-            for (const policy of options.policy as readonly PolicyName[]) {
-              for (const queueMode of options.queue as readonly QueueMode[]) {
-                for (const seed of seeds) {
-                  const config = { ...set, policy, queueMode, sloTtftMs };
-                  const fleet = { preset, instances, routers, config };
-                  const scenario = { ...fleet, rate, seed, arrivals, viewDelayMs, warmup };
-                  tasks.push({ workload, scenario, goodput });
-                }
+            for (const { policy, queueMode, variant, set } of rules) {
+              for (let seed = 1; seed <= options.seeds; seed++) {
+                const config = { ...set, policy, queueMode, sloTtftMs };
+                const fleet = { preset, instances, routers, config };
+                const scenario = { ...fleet, rate, seed, arrivals, viewDelayMs, warmup };
+                tasks.push({ workload, scenario, goodput, variant });
               }
             }
           }
@@ -44,9 +62,9 @@ export async function runTasks(
   tasks: readonly CellTask[],
   threads: number,
   onDone: () => void,
-): Promise<Cell[]> {
+): Promise<SweptCell[]> {
   if (threads === 1 || tasks.length === 1) return runHere(tasks, onDone);
-  const pool = new Piscina<CellTask, Cell>({
+  const pool = new Piscina<CellTask, SweptCell>({
     filename: cellTaskUrl().href,
     minThreads: 1,
     maxThreads: Math.min(threads, tasks.length),
@@ -66,8 +84,8 @@ export async function runTasks(
   }
 }
 
-async function runHere(tasks: readonly CellTask[], onDone: () => void): Promise<Cell[]> {
-  const cells: Cell[] = [];
+async function runHere(tasks: readonly CellTask[], onDone: () => void): Promise<SweptCell[]> {
+  const cells: SweptCell[] = [];
   for (const task of tasks) {
     cells.push(runCell(task));
     onDone();
@@ -81,51 +99,4 @@ async function runHere(tasks: readonly CellTask[], onDone: () => void): Promise<
 function cellTaskUrl(): URL {
   const isSource = import.meta.url.endsWith('.ts');
   return new URL(isSource ? '../../dist/simulate/cell-task.js' : './cell-task.js', import.meta.url);
-}
-
-/** The seeds of one combination together. */
-export interface SummaryRow
-  extends Pick<Cell, 'trace' | 'preset' | 'policy' | 'queue' | 'routers' | 'instances'> {
-  readonly seeds: number;
-  readonly load: number;
-  readonly qps: number;
-  readonly attainment: number;
-  readonly attainmentCi95: number | null;
-  readonly ttftP50Ms: number | null;
-  readonly ttftP90Ms: number | null;
-  readonly hitRatio: number;
-  /** Highest rate with 90 % attainment; `null` if it was not asked for. */
-  readonly goodputQps: number | null;
-  /** Half of the 95 % interval of `goodputQps`. */
-  readonly ci95: number | null;
-}
-
-/** One row for every `seeds` cells in a row. */
-export function summarize(
-  cells: readonly Cell[],
-  { seeds, goodput }: Pick<SimulateOptions, 'seeds' | 'goodput'>,
-): SummaryRow[] {
-  return Array.from({ length: cells.length / seeds }, (_, index) => {
-    const group = cells.slice(index * seeds, (index + 1) * seeds);
-    const { trace, preset, policy, queue, routers, instances } = group[0]!;
-    const over = (of: (cell: Cell) => number) => meanOf(group.map(of));
-    const ttft = (of: (cell: Cell) => number | null) => {
-      const { mean } = over((cell) => of(cell) ?? Number.NaN);
-      return Number.isNaN(mean) ? null : mean;
-    };
-    const attainment = over((cell) => cell.attainment);
-    const qps = over((cell) => cell.qps);
-    return {
-      ...{ trace, preset, policy, queue, routers, instances, seeds },
-      load: over((cell) => cell.load).mean,
-      qps: qps.mean,
-      attainment: attainment.mean,
-      attainmentCi95: attainment.ci95,
-      ttftP50Ms: ttft((cell) => cell.ttftMs.p50),
-      ttftP90Ms: ttft((cell) => cell.ttftMs.p90),
-      hitRatio: over((cell) => cell.hitRatio).mean,
-      goodputQps: goodput ? qps.mean : null,
-      ci95: goodput ? qps.ci95 : null,
-    };
-  });
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { SimulateReport } from '../../src/simulate/command.ts';
+import type { SimulateReport } from '../../src/simulate/output.ts';
 import { CliProcess } from '../support/e2e-process.ts';
 import { Random } from '../support/random.ts';
 
@@ -65,11 +65,13 @@ test('goodput is the highest rate that nine of ten still stand', async () => {
 });
 
 test('faults: all of them at once, exit code 2', async () => {
-  const process = new CliProcess(['simulate', '--policy', 'nobody', '--load', '1,x']);
+  const bad = ['--policy', 'nobody', '--load', '1,x', '--vary', 'binding=early;binding=some'];
+  const process = new CliProcess(['simulate', ...bad]);
   expect(await process.ended()).toBe(2);
   expect(process.stderr).toContain('--trace is required');
   expect(process.stderr).toContain('--policy: must be some of');
   expect(process.stderr).toContain('--load: must be numbers');
+  expect(process.stderr).toContain('--vary: must be sets of name=value');
   const absent = new CliProcess(['simulate', '--trace', join(folder, 'absent.jsonl')]);
   expect(await absent.ended()).toBe(2);
   expect(absent.stderr).toContain('absent.jsonl');

@@ -5,7 +5,8 @@ import { withoutComments } from './repository.ts';
 /** From the outside in: a module imports only from layers below its own, or from its own folder. */
 const layers = [
   ['cli', 'index'],
-  ['demo', 'bench', 'simulate'],
+  ['demo', 'simulate'],
+  ['bench'],
   ['run'],
   ['serve', 'io-thread'],
   ['threads'],

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { BlockPool } from '../../src/simulate/block-pool.ts';
 import { Fifo } from '../../src/simulate/engine.ts';
 import { EventHeap } from '../../src/simulate/event-heap.ts';
-import { meanOf } from '../../src/simulate/results.ts';
 import { arrivalsAt, makeWorkload } from '../../src/simulate/workload.ts';
 import { Random } from '../support/random.ts';
 import { rowOf, workloadOf } from '../support/simulate.ts';
@@ -126,11 +125,4 @@ test('rows are left out by length, then counted; arrivals are stretched to the r
   expect([...workload.selected]).toEqual([0, 2, 3]);
   expect([...arrivalsAt(workload, 'raw', 1, 4)]).toEqual([0, 1000 / 3, 500]);
   expect(() => makeWorkload(trimmed, { ...selection, maxInputTokens: 10 })).toThrow(RangeError);
-});
-
-test('a mean has the interval of Student', () => {
-  expect(meanOf([3])).toEqual({ mean: 3, ci95: null });
-  const { mean, ci95 } = meanOf([1, 2, 3, 4, 5]);
-  expect(mean).toBe(3);
-  expect(ci95).toBeCloseTo((2.776 * Math.sqrt(2.5)) / Math.sqrt(5), 9);
 });
