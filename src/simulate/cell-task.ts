@@ -5,6 +5,7 @@
 import type { QueueMode } from '../config/config.ts';
 import { attainmentMin, type Cell } from './results.ts';
 import { runScenario, type Scenario } from './scenario.ts';
+import type { Timeline } from './timeline.ts';
 import type { Workload } from './workload.ts';
 
 export interface CellTask {
@@ -14,21 +15,25 @@ export interface CellTask {
   readonly goodput: boolean;
   /** What differs from the plain policy, as it was asked for; empty: nothing. */
   readonly variant: string;
+  readonly withTimeline: boolean;
 }
 
 /** One run of a sweep: its result, and as what it was asked for. */
-export interface SweptCell extends Cell {
+export interface SweptCell extends Omit<Cell, 'timeline'> {
   readonly queueMode: QueueMode;
   readonly variant: string;
+  /** If it was asked for. */
+  readonly timeline?: Timeline;
 }
 
 const loadMax = 4;
 const loadStep = 0.005;
 
 export default function runCell(task: CellTask): SweptCell {
-  const cell = task.goodput ? findGoodput(task) : runHere(task);
+  const { timeline, ...cell } = task.goodput ? findGoodput(task) : runHere(task);
   const queueMode = task.scenario.config.queueMode ?? 'auto';
-  return { ...cell, queueMode, variant: task.variant };
+  const asked = { ...cell, queueMode, variant: task.variant };
+  return task.withTimeline ? { ...asked, timeline } : asked;
 }
 
 function runHere({ workload, scenario }: CellTask): Cell {

@@ -1,6 +1,6 @@
 /**
- * `dualmap simulate`: reads traces, runs every combination of the options, prints a table and
- * writes JSON. Main thread.
+ * `dualmap simulate`: reads traces, runs every combination of the options, prints a table, writes
+ * JSON and a page. Main thread.
  */
 import { access, constants, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
@@ -13,6 +13,7 @@ import {
   type SimulateOptions,
 } from './options.ts';
 import { type SimulateReport, simulateFacts, withoutFolders } from './output.ts';
+import { reportPage } from './report/page.ts';
 import { type SummaryRow, summarize } from './summary.ts';
 import { runTasks, tasksOf } from './sweep.ts';
 import { makeWorkload, type Workload } from './workload.ts';
@@ -23,6 +24,7 @@ async function runSimulate(
   given: GivenSimulateOptions,
 ): Promise<SimulateReport> {
   await checkWritable('--json', settings.json);
+  await checkWritable('--report', settings.report);
   // Before the run: what is committed meanwhile did not make these figures.
   const facts = simulateFacts(given);
   const workloads: Workload[] = [];
@@ -44,8 +46,9 @@ export async function simulateCommand(given: GivenSimulateOptions): Promise<numb
     const settings = parseSimulateOptions(given);
     const results = await runSimulate(settings, given);
     process.stdout.write(formatSummary(results.summary));
-    const { json } = settings;
+    const { json, report } = settings;
     if (json !== null) await writeFile(json, `${JSON.stringify(results, null, 1)}\n`);
+    if (report !== null) await writeFile(report, reportPage(results));
     return 0;
   } catch (error) {
     if (!(error instanceof SimulateFault)) throw error;

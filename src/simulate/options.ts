@@ -32,6 +32,7 @@ export interface SimulateOptions {
   readonly threads: number;
   /** `null`: no file. */
   readonly json: string | null;
+  readonly report: string | null;
 }
 
 export interface Variant {
@@ -226,6 +227,13 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
     is: { kind: 'file' },
     default: null,
     help: 'writes all results',
+  },
+  {
+    key: 'report',
+    flag: '--report <file>',
+    is: { kind: 'file' },
+    default: null,
+    help: 'writes one HTML page with charts and all figures; it needs nothing else',
   },
 ];
 

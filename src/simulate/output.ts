@@ -1,5 +1,5 @@
 /**
- * What a sweep hands out, as `--json` writes it, and under what it ran.
+ * What a sweep hands out, as `--json` writes it and `--report` shows it, and under what it ran.
  * Nothing of it names a folder of the machine. Main thread; runs git.
  */
 import { basename } from 'node:path';
@@ -29,9 +29,9 @@ export function simulateFacts(given: GivenSimulateOptions): RunFacts {
 }
 
 export function withoutFolders(settings: SimulateOptions): SimulateOptions {
-  const { trace, json } = settings;
+  const { trace, json, report } = settings;
   const name = (path: string | null) => (path === null ? null : fileName(path));
-  return { ...settings, trace: trace.map(fileName), json: name(json) };
+  return { ...settings, trace: trace.map(fileName), json: name(json), report: name(report) };
 }
 
 const fileName = (path: string) => basename(path.trim());

@@ -1,6 +1,7 @@
 /**
  * What a scenario measured, in the words of the JSON output. Pure; any thread.
  */
+import { type Timeline, TimelineRecorder } from './timeline.ts';
 
 /** Goodput is the highest rate at which this share of the requests is in time. */
 export const attainmentMin = 0.9;
@@ -19,6 +20,9 @@ export class Ledger {
   #pendingSquares = 0;
   #imbalanceSum = 0;
   #imbalanceCount = 0;
+  /** Arrived, and neither answered nor lost. */
+  #waiting = 0;
+  readonly #recorder: TimelineRecorder;
 
   constructor(count: number, instances: number, arrivedMs: Float64Array) {
     this.#count = count;
@@ -29,14 +33,16 @@ export class Ledger {
     this.#pending = new Float64Array(instances);
     this.#pendingOf = new Int32Array(count);
     this.#instanceOf = new Int32Array(count);
+    this.#recorder = new TimelineRecorder(arrivedMs.at(-1) ?? 0);
   }
 
-  /** Once for each arrival, before it is placed: what is averaged, a request sees. */
-  sampleImbalance(): void {
-    if (this.#pendingSum === 0) return;
-    // Whole numbers below 2^53 have exact sums: no drift.
-    const ratio = (this.#pending.length * this.#pendingSquares) / this.#pendingSum ** 2;
-    this.#imbalanceSum += Math.sqrt(Math.max(0, ratio - 1));
+  /** Once for each request, before it is placed: what is averaged, a request sees. */
+  arrived(request: number): void {
+    const imbalance = this.#imbalance();
+    this.#recorder.sample(this.#arrivedMs[request]!, imbalance ?? 0, this.#waiting);
+    this.#waiting++;
+    if (imbalance === null) return;
+    this.#imbalanceSum += imbalance;
     this.#imbalanceCount++;
   }
 
@@ -47,18 +53,29 @@ export class Ledger {
   }
 
   firstToken(request: number, cachedTokens: number, nowMs: number): void {
+    this.#waiting--;
     this.ttftMs[request] = nowMs - this.#arrivedMs[request]!;
     this.cachedTokens[request] = cachedTokens;
     this.#addPending(this.#instanceOf[request]!, -this.#pendingOf[request]!);
   }
 
+  /** Never sent to an engine. */
+  turnedAway(): void {
+    this.#waiting--;
+  }
+
   refused(request: number): void {
+    this.#waiting--;
     this.#addPending(this.#instanceOf[request]!, -this.#pendingOf[request]!);
   }
 
   /** Coefficient of variation of the instances' pending prefill tokens, mean over arrivals. */
   get imbalanceCv(): number {
     return this.#imbalanceCount === 0 ? 0 : this.#imbalanceSum / this.#imbalanceCount;
+  }
+
+  get timeline(): Timeline {
+    return this.#recorder.timeline;
   }
 
   /** Percentiles, attainment and hits over the requests from `warmup` on. */
@@ -86,6 +103,14 @@ export class Ledger {
       hitRatio: hitTokens / promptTokens,
       hitShareOfLimit: limitTokens === 0 ? null : hitTokens / limitTokens,
     };
+  }
+
+  /** `null`: nothing is pending anywhere. */
+  #imbalance(): number | null {
+    if (this.#pendingSum === 0) return null;
+    // Whole numbers below 2^53 have exact sums: no drift.
+    const ratio = (this.#pending.length * this.#pendingSquares) / this.#pendingSum ** 2;
+    return Math.sqrt(Math.max(0, ratio - 1));
   }
 
   #addPending(instance: number, tokens: number): void {
@@ -130,4 +155,5 @@ export interface Cell {
   /** Work of the busiest instance over the mean. */
   readonly workMaxOverMean: number;
   readonly migrations: number;
+  readonly timeline: Timeline;
 }

@@ -78,6 +78,7 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
     imbalanceCv: run.ledger.imbalanceCv,
     workMaxOverMean: maxOverMean(run.engines.map((engine) => engine.busyMs)),
     migrations: opened.reduce((sum, router) => sum + router.migrations, 0),
+    timeline: run.ledger.timeline,
   };
 }
 
@@ -167,10 +168,11 @@ export class Run implements EngineListener, Outlet {
 
   turnAway(_request: number): void {
     this.lost++;
+    this.ledger.turnedAway();
   }
 
   #arrive(request: number, nowMs: number): void {
-    this.ledger.sampleImbalance();
+    this.ledger.arrived(request);
     this.#placer(request).arrive(request, nowMs);
   }
 

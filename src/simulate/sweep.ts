@@ -32,7 +32,7 @@ function rulesOf({ policy, queue, set, vary }: SimulateOptions): Rule[] {
 
 /** Every cell to run: traces outermost, seeds innermost. */
 export function tasksOf(workloads: readonly Workload[], options: SimulateOptions): CellTask[] {
-  const { load, qps, goodput, sloTtftMs, arrivals, viewDelayMs, warmup } = options;
+  const { load, qps, goodput, sloTtftMs, arrivals, viewDelayMs, warmup, report } = options;
   const rates = qps.length > 0 ? qps.map((qps) => ({ qps })) : load.map((load) => ({ load }));
   const rules = rulesOf(options);
   const tasks: CellTask[] = [];
@@ -46,7 +46,8 @@ export function tasksOf(workloads: readonly Workload[], options: SimulateOptions
                 const config = { ...set, policy, queueMode, sloTtftMs };
                 const fleet = { preset, instances, routers, config };
                 const scenario = { ...fleet, rate, seed, arrivals, viewDelayMs, warmup };
-                tasks.push({ workload, scenario, goodput, variant });
+                const withTimeline = report !== null && seed === 1;
+                tasks.push({ workload, scenario, goodput, variant, withTimeline });
               }
             }
           }

@@ -51,6 +51,28 @@ test('results are the same on any number of threads, in the order asked for', as
   expect(one.stdout.trimEnd().split('\n')).toHaveLength(17);
 });
 
+test('the page and the facts tell the command, and no folder of the machine', async () => {
+  const page = join(folder, 'out.html');
+  const rules = ['--policy', 'dualmap,random', '--vary', 'binding=early', '--load', '0.5,1'];
+  const { report } = await simulate([...rules, '--instances', '2', '--report', page]);
+  const command = [
+    ...['dualmap simulate --trace made.jsonl --policy dualmap,random --instances 2 --load 0.5,1'],
+    ...['--vary binding=early --json out.json --report out.html'],
+  ].join(' ');
+  expect(report.facts.command).toBe(command);
+  expect(report.facts.versions.node).toBe(process.version);
+  const [dualmap, random, early] = report.summary;
+  expect([dualmap!.paired, random!.paired!.policy, early!.variant]).toEqual([
+    ...[null, 'dualmap', 'binding=early'],
+  ]);
+  expect(report.cells[0]!.timeline!.waiting).toHaveLength(100);
+  const html = readFileSync(page, 'utf8');
+  expect(html).toContain(command);
+  for (const text of [html, JSON.stringify(report)]) expect(text).not.toContain(folder);
+  const plain = await simulate(['--instances', '2']);
+  expect(plain.report.cells[0]).not.toHaveProperty('timeline');
+});
+
 test('goodput is the highest rate that nine of ten still stand', async () => {
   const args = ['--goodput', '--slo-ttft-ms', '1500', '--instances', '2', '--threads', '1'];
   const { report } = await simulate(args);

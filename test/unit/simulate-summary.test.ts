@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { meanDifference, meanOf, meanRatio } from '../../src/simulate/means.ts';
+import { Ledger } from '../../src/simulate/results.ts';
 import { summarize } from '../../src/simulate/summary.ts';
+import { TimelineRecorder } from '../../src/simulate/timeline.ts';
 import { cellOf } from '../support/simulate-report.ts';
 
 describe('means', () => {
@@ -80,4 +82,37 @@ describe('summary', () => {
     expect(rows[1]!.paired).toMatchObject({ attainment: null, ttftP50: null });
     expect(rows[1]!.paired!.goodput!.mean).toBeCloseTo(1.5, 12);
   });
+});
+
+test('a timeline has means of its parts, and nothing where nothing arrived', () => {
+  const recorder = new TimelineRecorder(1000);
+  recorder.sample(0, 1, 4);
+  recorder.sample(9, 2, 5);
+  recorder.sample(1000, 0.12345, 7);
+  const { partMs, imbalanceCv, waiting } = recorder.timeline;
+  expect(partMs).toBe(10);
+  expect([imbalanceCv.length, waiting.length]).toEqual([100, 100]);
+  expect([imbalanceCv[0], waiting[0], imbalanceCv[1], imbalanceCv[99], waiting[99]]).toEqual([
+    ...[1.5, 4.5, null, 0.123, 7],
+  ]);
+  const single = new TimelineRecorder(0);
+  single.sample(0, 0, 0);
+  expect(single.timeline.waiting.slice(0, 2)).toEqual([0, null]);
+});
+
+test('who waits has arrived, and is neither answered nor lost', () => {
+  const ledger = new Ledger(5, 2, Float64Array.of(0, 10, 20, 30, 40));
+  const waiting = () => ledger.timeline.waiting.filter((value) => value !== null);
+  ledger.arrived(0);
+  ledger.dispatched(0, 0, 100);
+  ledger.arrived(1);
+  ledger.dispatched(1, 1, 100);
+  ledger.firstToken(0, 0, 15);
+  ledger.arrived(2);
+  ledger.turnedAway();
+  ledger.arrived(3);
+  ledger.refused(1);
+  ledger.arrived(4);
+  expect(waiting()).toEqual([0, 1, 1, 1, 1]);
+  expect(ledger.timeline.imbalanceCv.filter((value) => value !== null)).toEqual([0, 1, 1, 1, 0]);
 });
