@@ -86,6 +86,7 @@ Napi::Value layoutOfState(const Napi::CallbackInfo& info) {
   set("scrapedRunning", offsetof(InstanceSlot, scrapedRunning));
   set("scrapedKvUse", offsetof(InstanceSlot, scrapedKvUse));
   set("scrapedAtMs", offsetof(InstanceSlot, scrapedAtMs));
+  set("peersWaiting", offsetof(InstanceSlot, peersWaiting));
   return result;
 }
 

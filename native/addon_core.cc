@@ -289,6 +289,7 @@ CoreOptions optionsOf(const Napi::Object& from) {
   queue.latePolicy = static_cast<LatePolicy>(number("latePolicy"));
   queue.prefillWindowTokens = static_cast<uint64_t>(number("prefillWindowTokens"));
   queue.coldClaimPrice = number("coldClaimPrice");
+  queue.hasPeers = number("hasPeers") != 0;
   return options;
 }
 

@@ -110,8 +110,8 @@ napi_value hotLevel(napi_env env, napi_callback_info info) {
   bool isLoaded = false;
   napi_get_value_bool(env, arguments[2], &isLoaded);
   const auto instances = static_cast<uint32_t>(numberOf(env, arguments[1]));
-  return numberTo(env,
-                  handle.hotness->levelOf(levels, instances, [=](uint64_t) { return isLoaded; }));
+  const auto asTold = [=](uint64_t) { return isLoaded; };
+  return numberTo(env, handle.hotness->levelOf(levels, instances, asTold).index);
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ export function coreOptions(config: Config): CoreOptions {
       (config.prefillWindowTokens ?? mode.prefillWindowTokens) / config.replicas,
     ),
     coldClaimPrice: config.coldClaimPrice,
+    hasPeers: config.replicas > 1,
   };
 }
 

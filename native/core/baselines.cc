@@ -98,7 +98,7 @@ class BoundedHash final : public Policy {
 
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     out->level = std::min(kRingLevel, request.levels->count - 1);
-    const uint64_t key = request.levels->keys[out->level];
+    const uint64_t key = out->key = request.levels->keys[out->level];
     const uint32_t home = fleet.walk(0, key, kNone);
     if (home == kNone) return false;
     const bool takesSuspects = !fleet.isAvailable(home);

@@ -43,6 +43,11 @@ PlaceStatus onCurrentRings(const Rings& rings, Decide&& decide) noexcept {
   }
 }
 
+// Rules that look nothing up on the rings are given the key of the level that they name.
+uint64_t keyOf(const Decision& decision, const RequestView& request) noexcept {
+  return decision.key != 0 ? decision.key : request.levels->keys[decision.level];
+}
+
 }  // namespace
 
 Core::Core(const FleetState& state, uint32_t thread, const CoreOptions& options) noexcept
@@ -104,7 +109,7 @@ PlaceStatus Core::explain(const char* body, size_t bytes, size_t capacity, Promp
   const FleetView fleet(state_, index_, hotness, rings, rings.group(group), options_.placing, nowMs,
                         Counting::no);
   if (!policy_->choose(fleet, request, &out->decision)) return PlaceStatus::noInstance;
-  *key = request.levels->keys[out->decision.level];
+  *key = keyOf(out->decision, request);
   return PlaceStatus::placed;
 }
 
@@ -167,7 +172,7 @@ PlaceStatus Core::decideOnce(const RequestView& request, uint64_t model, double 
 
   Ticket& ticket = take(&out->ticket);
   ticket.model = model;
-  ticket.key = request.levels->keys[out->decision.level];
+  ticket.key = keyOf(out->decision, request);
   ticket.other = out->decision.other.slot;
   ticket.stream = out->stream;
   ticket.usesPrefixCache = request.usesPrefixCache;

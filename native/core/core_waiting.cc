@@ -49,7 +49,7 @@ void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64
 PlaceStatus Core::seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out) noexcept {
   const Decision& decision = out->decision;
   uint64_t aheadTokens = 0;
-  if (queues_.tryPass(decision.chosen, &aheadTokens)) {
+  if (queues_.tryPass(decision.chosen, nowMs, &aheadTokens)) {
     began(id, ticket, decision.chosen, aheadTokens, nowMs);
     ticket.isTrial = finishReserving(state_, index_, options_.suspicion, reservedOf(ticket),
                                      decision.chosen, nowMs);

@@ -7,6 +7,8 @@
 // src/compute/estimate.ts fits the same sum and must change with this one.
 #pragma once
 
+#include <algorithm>
+
 #include "fleet_state.h"
 
 namespace dualmap {
@@ -14,6 +16,22 @@ namespace dualmap {
 /// Uncached tokens queued for an instance or sent to it whose first token is not yet seen.
 inline uint64_t pendingPrefillTokens(const InstanceSlot& slot) noexcept {
   return slot.queued.read().tokens + slot.prefilling.read().tokens;
+}
+
+/// Uncached tokens of other routers that wait in the engine: what its metrics showed, each request
+/// as long as ours are, less what it has computed since.
+inline double peersTokens(const InstanceSlot& slot, double nowMs) noexcept {
+  const double waiting = slot.peersWaiting.load(std::memory_order_relaxed);
+  if (waiting <= 0) return 0;
+  const auto total = [](const std::atomic<uint64_t>& of) {
+    return static_cast<double>(of.load(std::memory_order_relaxed));
+  };
+  const double requests = total(slot.requestsTotal);
+  if (requests == 0) return 0;
+  const double mean = (total(slot.promptTokensTotal) - total(slot.cachedTokensTotal)) / requests;
+  const double ageMs = nowMs - slot.scrapedAtMs.load(std::memory_order_relaxed);
+  const double perTokenMs = slot.speed.perTokenMs.load(std::memory_order_relaxed);
+  return perTokenMs > 0 ? std::max(0.0, waiting * mean - ageMs / perTokenMs) : 0;
 }
 
 /// TTFT of a request with `uncachedTokens` of its `promptTokens` to compute, behind `pendingTokens`

@@ -16,7 +16,7 @@ namespace dualmap {
 
 // Bump kLayoutVersion with any change here; src/core/fleet-state.ts mirrors the offsets.
 inline constexpr uint64_t kMagic = 0x31'70'61'6D'6C'61'75'64;  // "dualmap1"
-inline constexpr uint32_t kLayoutVersion = 5;
+inline constexpr uint32_t kLayoutVersion = 6;
 inline constexpr size_t kLineBytes = 64;
 
 #define DUALMAP_ASSERT(condition, what)                                                          \
@@ -141,6 +141,7 @@ struct alignas(kLineBytes) InstanceSlot {
   std::atomic<double> scrapedRunning;
   std::atomic<double> scrapedKvUse;  // 0..1; below 0: not told
   std::atomic<double> scrapedAtMs;   // when it was asked; 0: never
+  std::atomic<double> peersWaiting;  // of those that waited then, requests of other routers
 };
 static_assert(sizeof(InstanceSlot) == 4 * kLineBytes);
 

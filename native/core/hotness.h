@@ -13,6 +13,13 @@
 
 namespace dualmap {
 
+/// Where the key of a request ends, and how many pairs of candidates share the requests that have
+/// it: more than one if it is hot and there is no longer key.
+struct KeyLevel {
+  uint32_t index = 0;
+  uint32_t pairs = 1;
+};
+
 class Hotness {
  public:
   static constexpr uint32_t kRequestsMin = 1024;  // the window; at least 32 requests an instance
@@ -28,7 +35,7 @@ class Hotness {
 
   /// The level that `levelOf` would return now, without counting the request.
   template <typename IsLoaded>
-  [[nodiscard]] uint32_t peekLevelOf(const LevelKeys& levels, uint32_t instances,
+  [[nodiscard]] KeyLevel peekLevelOf(const LevelKeys& levels, uint32_t instances,
                                      IsLoaded&& isLoaded) const noexcept {
     const uint64_t seen = std::min<uint64_t>(requestsSeen() + 1, window());
     return firstColdLevel(levels, [&](uint32_t i) {
@@ -39,7 +46,7 @@ class Hotness {
   /// Counts a request and returns the level of its key: the shallowest that is not hot.
   /// `isLoaded(key)` tells whether both candidates of a key are busy: only then may it become hot.
   template <typename IsLoaded>
-  [[nodiscard]] uint32_t levelOf(const LevelKeys& levels, uint32_t instances,
+  [[nodiscard]] KeyLevel levelOf(const LevelKeys& levels, uint32_t instances,
                                  IsLoaded&& isLoaded) noexcept {
     Record& record = nextRecord();
     const uint64_t seen = requestsSeen();
@@ -59,16 +66,17 @@ class Hotness {
   struct Share {
     bool isHot;
     bool isWarm;
+    uint32_t pairs = 1;  // so many that none of them gets more than 2/n of the requests
   };
 
   // The first level whose `shareAt` is not hot.
   template <typename ShareAt>
-  static uint32_t firstColdLevel(const LevelKeys& levels, ShareAt&& shareAt) noexcept {
-    uint32_t level = 0;
+  static KeyLevel firstColdLevel(const LevelKeys& levels, ShareAt&& shareAt) noexcept {
+    KeyLevel level;
     bool isSettled = false;
     for (uint32_t i = 0; i < levels.count && i < kLevelsCounted; ++i) {
       const Share share = shareAt(i);
-      if (!isSettled) level = i;
+      if (!isSettled) level = {i, share.isHot ? share.pairs : 1};
       if (!share.isHot) isSettled = true;
       // Deeper keys are counted only under one that could become hot soon.
       if (!share.isWarm) break;
@@ -111,11 +119,14 @@ class Hotness {
                      IsLoaded&& isLoaded) noexcept {
     const uint64_t share = (cellNow & kCountMask) * instances;
     const bool isHot = (cellNow & kHotBit) != 0;
+    const uint64_t wanted = (share + 2 * seen - 1) / (2 * seen);
+    const auto pairs = static_cast<uint32_t>(
+        std::clamp<uint64_t>(wanted, 1, std::max<uint32_t>(1, instances / 2)));
     if (!isHot && (cellNow & kCountMask) >= kCountMin && share > 2 * seen && isLoaded(key)) {
-      return {true, true};
+      return {true, true, pairs};
     }
     if (isHot && share < seen) return {false, false};
-    return {isHot, isHot || share >= seen};
+    return {isHot, isHot || share >= seen, pairs};
   }
 
   const FleetState* state_;

@@ -6,6 +6,7 @@
 #include "baselines.h"
 #include "estimate.h"
 #include "queues.h"
+#include "xxh3.h"
 
 namespace dualmap {
 
@@ -55,8 +56,8 @@ class DualMapPaper final : public Policy {
  public:
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     const auto always = [](uint64_t) { return true; };
-    out->level = fleet.levelOf(*request.levels, always);
-    const uint64_t key = request.levels->keys[out->level];
+    out->level = fleet.levelOf(*request.levels, always).index;
+    const uint64_t key = out->key = request.levels->keys[out->level];
     out->first = fleet.walk(0, key, kNone);
     if (out->first == kNone) return false;
     out->second = fleet.group.members > 1 ? fleet.walk(1, key, out->first) : kNone;
@@ -104,18 +105,24 @@ class DualMapPaper final : public Policy {
 class DualMap final : public Policy {
  public:
   explicit DualMap(const QueueOptions& queue) noexcept
-      : bindsLate_(queue.isOn && queue.bindsLate), isFleetWide_(bindsLate_ && queue.isFleetWide) {}
+      : bindsLate_(queue.isOn && queue.bindsLate),
+        isFleetWide_(bindsLate_ && queue.isFleetWide),
+        hasPeers_(queue.hasPeers) {}
 
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     // A key is moved to a longer one only while its pair is busy: a lone user is no hotspot.
     const auto isLoaded = [&](uint64_t key) {
       const uint32_t first = fleet.walk(0, key, kNone);
       if (first == kNone || !isBusy(fleet, first)) return false;
+      // Those of other routers keep to its home as well.
+      if (hasPeers_) return true;
       const uint32_t second = fleet.group.members > 1 ? fleet.walk(1, key, first) : kNone;
       return second == kNone || isBusy(fleet, second);
     };
-    out->level = fleet.levelOf(*request.levels, isLoaded);
-    const uint64_t key = request.levels->keys[out->level];
+    const KeyLevel level = fleet.levelOf(*request.levels, isLoaded);
+    out->level = level.index;
+    const uint32_t pair = level.pairs > 1 ? static_cast<uint32_t>(fleet.turn() % level.pairs) : 0;
+    const uint64_t key = out->key = pairKey(request.levels->keys[level.index], pair);
     out->first = fleet.walk(0, key, kNone);
     if (out->first == kNone) return false;
     out->second = fleet.group.members > 1 ? fleet.walk(1, key, out->first) : kNone;
@@ -129,17 +136,28 @@ class DualMap final : public Policy {
     Candidate& second = out->other;
     out->reason = Reason::equalHitLessLoaded;
     bool takesFirst = first.pendingTokens <= second.pendingTokens;
-    if (first.uncachedTokens != second.uncachedTokens) {
+    if (hasPeers_ &&
+        isNearEqual(first.uncachedTokens, second.uncachedTokens, request.promptTokens)) {
+      out->reason = Reason::home;
+      takesFirst = true;
+    } else if (first.uncachedTokens != second.uncachedTokens) {
       out->reason = Reason::warmClaim;
       takesFirst = bindsLate_ ? first.uncachedTokens < second.uncachedTokens
                               : first.ttftEstimateMs <= second.ttftEstimateMs;
     }
     if (!takesFirst) std::swap(first, second);
-    if (isFleetWide_) addThird(fleet, request, out);
+    // With several pairs an earlier turn of it may have gone to another one.
+    if (isFleetWide_ || level.pairs > 1) addThird(fleet, request, out);
     return true;
   }
 
  private:
+  // The key of one of the pairs of a hot key: the first is its own, and when the key grows hotter
+  // or cooler those before the last stay what they are.
+  static uint64_t pairKey(uint64_t key, uint32_t pair) noexcept {
+    return pair == 0 ? key : xxh3Word(key, pair);
+  }
+
   // Whoever holds more of the prefix than both, wherever it is: an earlier turn went there.
   static void addThird(const FleetView& fleet, const RequestView& request, Decision* out) noexcept {
     const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
@@ -161,6 +179,7 @@ class DualMap final : public Policy {
 
   const bool bindsLate_;
   const bool isFleetWide_;
+  const bool hasPeers_;
 };
 
 // Members in order, one after the other, over all threads.
@@ -233,7 +252,7 @@ class ConsistentHash final : public Policy {
  public:
   bool choose(const FleetView& fleet, const RequestView& request, Decision* out) noexcept override {
     out->level = std::min(kRingLevel, request.levels->count - 1);
-    const uint64_t key = request.levels->keys[out->level];
+    const uint64_t key = out->key = request.levels->keys[out->level];
     out->first = fleet.walk(0, key, kNone);
     if (out->first == kNone) return false;
     out->second = fleet.group.members > 1 ? fleet.walk(0, key, out->first) : kNone;

@@ -83,15 +83,17 @@ enum class Reason : uint32_t {
   bestMatch,        // it holds most of the prefix
   smallestTree,     // cache_aware: nobody holds enough of the prefix
   migrated,         // moved here from the queue of its other candidate, while it waited
+  home,             // about equal cached prefix: the candidate that every router takes
 };
 
 struct Decision {
   Candidate chosen;
   Candidate other;  // tried first if the chosen one fails; slot kNone if there is none
-  Candidate third;  // fleet-wide: holds more of the prefix than the pair of its key
+  Candidate third;  // holds more of the prefix than the pair of its key; or slot kNone
   uint32_t first = kNone;
   uint32_t second = kNone;
   uint32_t level = 0;
+  uint64_t key = 0;  // what was looked up on the rings; 0: nothing was
   Reason reason = Reason::only;
 };
 
@@ -99,6 +101,14 @@ struct Decision {
 [[nodiscard]] Candidate measure(const FleetState& state, double tokensPerByte,
                                 uint64_t promptTokens, uint32_t slot, uint32_t hitBlocks,
                                 bool isFresh) noexcept;
+
+/// Whether two candidates hold about as much of a prompt: they differ by an eighth of it at most.
+[[nodiscard]] inline bool isNearEqual(uint64_t uncachedTokens, uint64_t otherUncachedTokens,
+                                      uint64_t promptTokens) noexcept {
+  const uint64_t more = std::max(uncachedTokens, otherUncachedTokens);
+  const uint64_t less = std::min(uncachedTokens, otherUncachedTokens);
+  return (more - less) * 8 <= promptTokens;
+}
 
 /// Whether a decision leaves a trace in the hotness window and in the turns of equals.
 enum class Counting : bool { no = false, yes = true };
@@ -132,8 +142,8 @@ class FleetView {
 
   /// Level of the request's key. `isLoaded`: see hotness.h.
   template <typename IsLoaded>
-  [[nodiscard]] uint32_t levelOf(const LevelKeys& levels, IsLoaded&& isLoaded) const noexcept {
-    if (options.keyLevel != kNone) return std::min(options.keyLevel, levels.count - 1);
+  [[nodiscard]] KeyLevel levelOf(const LevelKeys& levels, IsLoaded&& isLoaded) const noexcept {
+    if (options.keyLevel != kNone) return {std::min(options.keyLevel, levels.count - 1), 1};
     return counting == Counting::yes ? hotness.levelOf(levels, group.members, isLoaded)
                                      : hotness.peekLevelOf(levels, group.members, isLoaded);
   }

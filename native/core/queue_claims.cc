@@ -16,6 +16,12 @@ constexpr uint32_t kLateEvery = 16;
 constexpr double kSlackMs = 1;
 // What no candidate has room for is offered to so many others.
 constexpr uint32_t kOfferedMax = 8;
+// Other routers change what is in an engine without a word: so often it is looked at again. The
+// metrics that show them come once a second.
+constexpr double kPeersLookMs = 250;
+// Of a request that this router knows of nowhere, its home may hold what others sent there: one
+// part in so many.
+constexpr uint64_t kPeersShare = 2;
 
 }  // namespace
 
@@ -52,6 +58,16 @@ void Queues::shed(uint32_t place, double nowMs) noexcept {
   post(place);
 }
 
+double Queues::peersTokensAt(uint32_t slot, double nowMs) const noexcept {
+  return options_.hasPeers ? peersTokens(state_->slot(slot), nowMs) : 0;
+}
+
+// What waits in the engine is served in order of arrival: with requests of other routers in it the
+// next one is better kept here, in order of its deadline.
+bool Queues::isFullOfPeers(uint32_t slot, double nowMs) const noexcept {
+  return peersTokensAt(slot, nowMs) > static_cast<double>(options_.prefillWindowTokens);
+}
+
 void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
   // Time passes for those that wait for a dead instance, too.
   if (options_.order == QueueOrder::deadline) {
@@ -59,6 +75,10 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
     if (options_.isFleetWide) expire(everybody_, nowMs);
   }
   if (!isServing(slot)) return;
+  if (isFullOfPeers(slot, nowMs)) {
+    if (standingOf(slot).load(std::memory_order_relaxed) > 0) noteLook(slot, nowMs + kPeersLookMs);
+    return;
+  }
   while (hasRoom(slot)) {
     double lookMs = kNever;
     const uint32_t node = pick(slot, nowMs, &lookMs);
@@ -150,12 +170,18 @@ uint32_t Queues::pick(uint32_t slot, double nowMs, double* lookMs) noexcept {
   }
 }
 
+// Uncached tokens that the engine computes before what is sent there now.
+uint64_t Queues::aheadTokensAt(uint32_t slot, double nowMs) const noexcept {
+  return state_->slot(slot).prefilling.read().tokens +
+         static_cast<uint64_t>(peersTokensAt(slot, nowMs));
+}
+
 // Expected time to the first token if it stays where it stands: what is in the engine, what goes
 // before it in the queue, its own.
-double Queues::expectedMs(uint32_t place, uint32_t index) const noexcept {
+double Queues::expectedMs(uint32_t place, uint32_t index, double nowMs) const noexcept {
   const Stand& at = waiting_[place].stand[index];
   const TreeKey& key = nodes_[nodeOf(place, index, false)].key;
-  uint64_t tokens = state_->slot(at.slot).prefilling.read().tokens;
+  uint64_t tokens = aheadTokensAt(at.slot, nowMs);
   if (at.isLate) {
     tokens += feasibleOf(at.slot).sum() + lateOf(at.slot).sumBefore(key);
   } else {
@@ -174,6 +200,17 @@ Queues::Leave Queues::leaves(uint32_t node, uint32_t slot, double nowMs) noexcep
   return {false, state_->slot(slot).suspectUntilMs.load(std::memory_order_relaxed)};
 }
 
+// Whether a candidate holds more of a request than the one that could take it, or is held to by
+// other routers: among near equals that is its home, the one that it would rather go to.
+bool Queues::isWarmer(const Waiting& waiting, uint32_t index, const Stand& here) const noexcept {
+  const Stand& at = waiting.stand[index];
+  const uint64_t promptTokens = waiting.reserved.promptTokens;
+  if (options_.hasPeers && isNearEqual(at.uncachedTokens, here.uncachedTokens, promptTokens)) {
+    return index == 0;
+  }
+  return at.uncachedTokens < here.uncachedTokens;
+}
+
 Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs) noexcept {
   const uint32_t place = placeOf(node);
   Waiting& waiting = waiting_[place];
@@ -183,8 +220,8 @@ Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs)
   for (uint32_t index = 0; index < waiting.stands; ++index) {
     const Stand& at = waiting.stand[index];
     if (at.slot == everybody_ || at.slot == slot) continue;
-    if (at.uncachedTokens >= here.uncachedTokens || !isAvailable(at.slot, nowMs)) continue;
-    const double ms = expectedMs(place, index);
+    if (!isWarmer(waiting, index, here) || !isAvailable(at.slot, nowMs)) continue;
+    const double ms = expectedMs(place, index, nowMs);
     if (ms >= thereMs) continue;
     thereMs = ms;
     warmer = index;
@@ -194,16 +231,23 @@ Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs)
   const uint64_t promptTokens = waiting.reserved.promptTokens;
   const InstanceSlot& instance = state_->slot(slot);
   const InstanceSlot& sibling = state_->slot(waiting.stand[warmer].slot);
-  const double hereMs = estimateTtftMs(instance, instance.prefilling.read().tokens,
-                                       here.uncachedTokens, promptTokens);
-  const double ownThereMs =
-      estimateTtftMs(sibling, 0, waiting.stand[warmer].uncachedTokens, promptTokens);
+  const double hereMs =
+      estimateTtftMs(instance, aheadTokensAt(slot, nowMs), here.uncachedTokens, promptTokens);
+  uint64_t ownTokensThere = waiting.stand[warmer].uncachedTokens;
+  if (options_.hasPeers)
+    ownTokensThere = std::min(ownTokensThere, here.uncachedTokens / kPeersShare);
+  const double ownThereMs = estimateTtftMs(sibling, 0, ownTokensThere, promptTokens);
   const double extraMs =
       estimateTtftMs(instance, 0, here.uncachedTokens, promptTokens) - ownThereMs;
   // The extra work keeps others waiting too: what is won must be worth it.
   const bool isWorthIt = thereMs > hereMs + options_.coldClaimPrice * extraMs;
   const bool isInTimeHere = nowMs + hereMs <= waiting.deadlineMs;
   const bool isInTimeThere = nowMs + thereMs <= waiting.deadlineMs;
+  if (options_.hasPeers) {
+    // What they send there would break every promise: it looks again soon instead.
+    if (isWorthIt && isInTimeHere) return {};
+    return {false, nowMs + kPeersLookMs};
+  }
   if (isWorthIt && (isInTimeHere || !isInTimeThere)) return {};
   if (isInTimeHere && !isInTimeThere) return {};
   if (waiting.promiseMs == 0) waiting.promiseMs = nowMs + thereMs - ownThereMs;

@@ -106,9 +106,10 @@ void Queues::setFull(uint32_t slot, bool isFull) noexcept {
   }
 }
 
-bool Queues::tryPass(const Candidate& candidate, uint64_t* aheadTokens) noexcept {
+bool Queues::tryPass(const Candidate& candidate, double nowMs, uint64_t* aheadTokens) noexcept {
   InstanceSlot& slot = state_->slot(candidate.slot);
   if (slot.standing.load(std::memory_order_seq_cst) > 0) return false;
+  if (isFullOfPeers(candidate.slot, nowMs)) return false;
   return slot.prefilling.tryAdd(candidate.uncachedTokens, options_.prefillWindowTokens,
                                 aheadTokens);
 }
@@ -162,8 +163,10 @@ void Queues::line(uint32_t place, const WaitRequest& request, double nowMs) noex
       waiting.spareGeneration = generationOf(request.other.slot);
     }
   }
+  if (options_.bindsLate && request.third.slot != kNone) {
+    waiting.stand[waiting.stands++] = standAt(request.third);
+  }
   if (options_.bindsLate && options_.isFleetWide) {
-    if (request.third.slot != kNone) waiting.stand[waiting.stands++] = standAt(request.third);
     // To everybody else it is cold.
     const uint64_t tokens = request.reserved.promptTokens;
     waiting.stand[waiting.stands++] = Stand{everybody_, false, 0, tokens};

@@ -35,7 +35,8 @@ struct QueueOptions {
   LatePolicy latePolicy = LatePolicy::serve;
   uint64_t prefillWindowTokens = 4096;
   double coldClaimPrice =
-      8;  // ms sooner for each ms of extra work, for a cold claim to be worth it
+      8;                  // ms sooner for each ms of extra work, for a cold claim to be worth it
+  bool hasPeers = false;  // other routers, which see nothing of this one, fill the same instances
 };
 
 /// What a request brings to the queues. `chain` must stay where it is until the request has left.
@@ -106,7 +107,8 @@ class Queues {
 
   /// Whether a request may go to an instance without standing in its queue; then it has reserved
   /// the tokens, behind `aheadTokens`.
-  [[nodiscard]] bool tryPass(const Candidate& candidate, uint64_t* aheadTokens) noexcept;
+  [[nodiscard]] bool tryPass(const Candidate& candidate, double nowMs,
+                             uint64_t* aheadTokens) noexcept;
 
   /// 0: every place is taken. Otherwise the place of the request, which it keeps until its claim
   /// was read or it was cancelled. It may have been claimed already: see `next`.
@@ -245,9 +247,11 @@ class Queues {
   [[nodiscard]] uint32_t pick(uint32_t slot, double nowMs, double* lookMs) noexcept;
   [[nodiscard]] Leave leaves(uint32_t node, uint32_t slot, double nowMs) noexcept;
   [[nodiscard]] Leave leavesToWarmer(uint32_t node, uint32_t slot, double nowMs) noexcept;
+  [[nodiscard]] bool isWarmer(const Waiting& waiting, uint32_t index,
+                              const Stand& here) const noexcept;
   [[nodiscard]] bool servesTheSame(const Waiting& waiting, uint32_t slot) const noexcept;
   [[nodiscard]] bool standsAt(const Waiting& waiting, uint32_t slot) const noexcept;
-  [[nodiscard]] double expectedMs(uint32_t place, uint32_t index) const noexcept;
+  [[nodiscard]] double expectedMs(uint32_t place, uint32_t index, double nowMs) const noexcept;
   bool claim(uint32_t node, uint32_t slot, double nowMs) noexcept;
   void setFull(uint32_t slot, bool isFull) noexcept;
   [[nodiscard]] std::atomic<uint32_t>& standingOf(uint32_t slot) const noexcept;
@@ -258,6 +262,9 @@ class Queues {
   [[nodiscard]] uint32_t generationOf(uint32_t slot) const noexcept;
   [[nodiscard]] bool mayMove(const Waiting& waiting, double nowMs) const noexcept;
   [[nodiscard]] bool hasRoom(uint32_t slot) const noexcept;
+  [[nodiscard]] double peersTokensAt(uint32_t slot, double nowMs) const noexcept;
+  [[nodiscard]] uint64_t aheadTokensAt(uint32_t slot, double nowMs) const noexcept;
+  [[nodiscard]] bool isFullOfPeers(uint32_t slot, double nowMs) const noexcept;
 
   const FleetState* state_;
   PrefixIndex* index_;

@@ -33,13 +33,13 @@ class Hot {
   /// What would be answered is always told before.
   uint32_t ask(const std::vector<uint64_t>& keys, bool isLoaded = true) {
     const auto always = [=](uint64_t) { return isLoaded; };
-    const uint32_t told = std::as_const(hotness).peekLevelOf(keysOf(keys), count_, always);
+    const uint32_t told = std::as_const(hotness).peekLevelOf(keysOf(keys), count_, always).index;
     const uint32_t level = count(keys, isLoaded);
     CHECK_EQUAL(told, level);
     return level;
   }
   uint32_t count(const std::vector<uint64_t>& keys, bool isLoaded) {
-    return hotness.levelOf(keysOf(keys), count_, [=](uint64_t) { return isLoaded; });
+    return hotness.levelOf(keysOf(keys), count_, [=](uint64_t) { return isLoaded; }).index;
   }
   /// A request of a key that comes only once.
   void other() { (void)ask({keyOf(1'000'000 + next_++)}); }
@@ -89,6 +89,21 @@ TEST(theDeepestLevelIsTakenWhenAllAreHot) {
   CHECK_EQUAL(hot.ask({keyOf(1), keyOf(2), keyOf(4)}), 2u);
   CHECK_EQUAL(hot.ask({keyOf(1), keyOf(5), keyOf(6)}), 1u);
   CHECK_EQUAL(hot.ask({keyOf(7)}), 0u);
+}
+
+TEST(pairsShareWhatIsHotAtFullDepth) {
+  Hot hot;
+  const auto pairs = [&](const std::vector<uint64_t>& keys) {
+    return hot.hotness.levelOf(keysOf(keys), instances, [](uint64_t) { return true; }).pairs;
+  };
+  for (int i = 1; i < 20; ++i) CHECK_EQUAL(pairs(two), 1u);
+  // All requests: half as many pairs as instances, none of which gets more than 2/n of them.
+  CHECK_EQUAL(pairs(two), 4u);
+  for (int i = 0; i < 24; ++i) hot.other();
+  // Not quite half of them, 21 of 45: two quarters are enough.
+  CHECK_EQUAL(pairs(two), 2u);
+  // What has a longer key that is not hot goes by that, alone.
+  CHECK_EQUAL(pairs({keyOf(1), keyOf(3)}), 1u);
 }
 
 TEST(theWindowSlides) {

@@ -34,6 +34,7 @@ export const reasons = [
   'best_match',
   'smallest_tree',
   'migrated',
+  'home',
 ] as const;
 export type Reason = (typeof reasons)[number];
 
@@ -49,6 +50,8 @@ export interface QueueOptions {
   /** Un-prefilled tokens in an instance above which it has no room. */
   readonly prefillWindowTokens: number;
   readonly coldClaimPrice: number;
+  /** Other routers, which see nothing of this one, fill the same instances. */
+  readonly hasPeers: boolean;
 }
 
 export interface CoreOptions extends QueueOptions {

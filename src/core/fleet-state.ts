@@ -61,7 +61,8 @@ type Double =
   | 'scrapedWaiting'
   | 'scrapedRunning'
   | 'scrapedKvUse'
-  | 'scrapedAtMs';
+  | 'scrapedAtMs'
+  | 'peersWaiting';
 
 /** Typed views on the shared memory of one router. */
 export class FleetState {
@@ -203,6 +204,13 @@ export class FleetState {
     this.#writeDouble(slot, 'scrapedRunning', running);
     this.#writeDouble(slot, 'scrapedKvUse', kvUse ?? -1);
     this.#writeDouble(slot, 'scrapedAtMs', atMs);
+    const own = this.load(slot, 'prefilling').requests;
+    this.#writeDouble(slot, 'peersWaiting', Math.max(0, waiting - own));
+  }
+
+  /** Of the requests that waited in the engine at its last scrape, those of other routers. */
+  peersWaiting(slot: number): number {
+    return this.#readDouble(slot, 'peersWaiting');
   }
 
   /** `null`: its metrics were never read. */

@@ -95,7 +95,8 @@ export type StateLayout = Record<
   | 'scrapedWaiting'
   | 'scrapedRunning'
   | 'scrapedKvUse'
-  | 'scrapedAtMs',
+  | 'scrapedAtMs'
+  | 'peersWaiting',
   number
 >;
 
@@ -183,6 +184,7 @@ export class Core {
       bindsLate: Number(options.bindsLate),
       fleetWide: Number(options.fleetWide),
       keyLevel: options.keyLevel ?? -1,
+      hasPeers: Number(options.hasPeers),
       queueOrder: queueOrders.indexOf(options.queueOrder),
       latePolicy: latePolicies.indexOf(options.latePolicy),
     };

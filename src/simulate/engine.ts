@@ -16,6 +16,9 @@ export interface EngineListener {
 export interface Engine {
   /** When the engine will next do something; infinity while it is idle. */
   readonly nextMs: number;
+  /** Requests as its metrics tell them: without and with a place in its batch. */
+  readonly waiting: number;
+  readonly running: number;
   /** Milliseconds of prefill and decode steps so far. */
   readonly busyMs: number;
   /** Prompt tokens found in the cache, and computed (each counted once), so far. */

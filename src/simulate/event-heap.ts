@@ -13,6 +13,10 @@ export class EventHeap {
     return this.#dueMs[0] ?? Number.POSITIVE_INFINITY;
   }
 
+  get size(): number {
+    return this.#dueMs.length;
+  }
+
   push(dueMs: number, value: number): void {
     let at = this.#dueMs.length;
     const order = this.#pushed++;

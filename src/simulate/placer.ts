@@ -19,6 +19,8 @@ export interface Placer {
   firstToken(request: number, nowMs: number): void;
   /** The request has ended, in whatever way. */
   end(request: number, nowMs: number): void;
+  /** What an engine's metrics said at `atMs`; without it nothing is told. */
+  scraped?(instance: number, waiting: number, running: number, atMs: number): void;
   /** When `look` must be called though nothing has happened; infinity: never. */
   readonly nextLookMs: number;
   look(nowMs: number): void;
@@ -118,6 +120,10 @@ export class CoreRouter implements Placer {
   end(request: number, nowMs: number): void {
     this.#core.end(this.#tickets[request]!, nowMs);
     this.#claim(nowMs);
+  }
+
+  scraped(instance: number, waiting: number, running: number, atMs: number): void {
+    this.#state.setScraped(instance, { waiting, running, kvUse: null, atMs });
   }
 
   /** Requests that have arrived and not ended, as the core counts them. */

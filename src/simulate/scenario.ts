@@ -17,6 +17,7 @@ import {
   saturationQps,
 } from './presets.ts';
 import { type Cell, Ledger } from './results.ts';
+import { Scrapes } from './scrapes.ts';
 import { SerialEngine } from './serial-engine.ts';
 import { StepEngine } from './step-engine.ts';
 import { type Arrivals, arrivalsAt, type Workload } from './workload.ts';
@@ -58,6 +59,9 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
     return opened;
   });
   run.deal(seed);
+  if (routers > 1 && config.metricsPollIntervalMs !== null) {
+    run.scrapeEvery(config.metricsPollIntervalMs, scenario.viewDelayMs, seed);
+  }
   run.toTheEnd();
   const { inputTokens, limitHitTokens } = workload;
   const warm = Math.min(warmup, workload.count - 1);
@@ -92,6 +96,7 @@ export class Run implements EngineListener, Outlet {
   readonly #workload: Workload;
   readonly #arrivalsMs: Float64Array;
   readonly #placerOf: Uint8Array;
+  #scrapes: Scrapes | null = null;
 
   /** `arrivalsMs` ascends, one for each row of the workload. */
   constructor(
@@ -118,6 +123,11 @@ export class Run implements EngineListener, Outlet {
     });
   }
 
+  /** Lets every placer read the metrics of all engines now and then; they are `ageMs` old then. */
+  scrapeEvery(intervalMs: number, ageMs: number, seed: number): void {
+    this.#scrapes = new Scrapes(this.engines, this.placers, { intervalMs, ageMs, seed });
+  }
+
   /** Until every request has ended. Of things due at one moment, arrivals come last. */
   toTheEnd(): void {
     let nowMs = 0;
@@ -127,8 +137,12 @@ export class Run implements EngineListener, Outlet {
       const arrivalMs = this.#arrivalsMs[next] ?? Number.POSITIVE_INFINITY;
       const engineMs = engine.nextMs;
       const lookMs = placer.nextLookMs;
-      if (engineMs <= arrivalMs && engineMs <= lookMs) {
-        if (engineMs === Number.POSITIVE_INFINITY) break;
+      const nextMs = Math.min(arrivalMs, engineMs, lookMs);
+      if (nextMs === Number.POSITIVE_INFINITY) break;
+      if (this.#scrapes !== null && this.#scrapes.nextMs < nextMs) {
+        nowMs = this.#scrapes.nextMs;
+        this.#scrapes.advance();
+      } else if (engineMs <= arrivalMs && engineMs <= lookMs) {
         nowMs = engineMs;
         engine.advance();
       } else if (lookMs <= arrivalMs) {

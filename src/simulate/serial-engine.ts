@@ -34,6 +34,14 @@ export class SerialEngine implements Engine {
     this.#pool = new BlockPool(capacity, distinctBlocks);
   }
 
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  get running(): number {
+    return this.#ends.size + (this.#prefilling < 0 ? 0 : 1);
+  }
+
   submit(request: number, nowMs: number): void {
     this.#waiting.push(request);
     if (this.#prefilling >= 0) return;

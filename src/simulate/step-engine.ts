@@ -66,6 +66,14 @@ export class StepEngine implements Engine {
     this.#readyMs = new Float64Array(workload.count);
   }
 
+  get waiting(): number {
+    return this.#waiting.length + this.#preempted.length;
+  }
+
+  get running(): number {
+    return this.#running.length;
+  }
+
   submit(request: number, nowMs: number): void {
     const { inputTokens, outputTokens } = this.#workload;
     const tokens = inputTokens[request]! + outputTokens[request]!;

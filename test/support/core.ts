@@ -17,4 +17,5 @@ export const directCore: CoreOptions = {
   latePolicy: 'serve',
   prefillWindowTokens: 4_096,
   coldClaimPrice: 8,
+  hasPeers: false,
 };

@@ -1,0 +1,80 @@
+/**
+ * What routers see of the engines' metrics: every router reads all of them again and again, each
+ * at moments of its own, and gets them some time later. Pure; time is the simulation's.
+ */
+import { createRandom } from '../replay/random.ts';
+import type { Engine } from './engine.ts';
+import { EventHeap } from './event-heap.ts';
+import type { Placer } from './placer.ts';
+
+export interface ScrapeSetting {
+  readonly intervalMs: number;
+  /** From the moment that they show until they are seen. */
+  readonly ageMs: number;
+  readonly seed: number;
+}
+
+interface View {
+  readonly placer: Placer;
+  readonly atMs: number;
+  readonly waiting: readonly number[];
+  readonly running: readonly number[];
+}
+
+/** As those of `fleet/engines/poller.ts`. */
+const jitter = 0.2;
+
+export class Scrapes {
+  readonly #engines: readonly Engine[];
+  readonly #placers: readonly Placer[];
+  readonly #setting: ScrapeSetting;
+  readonly #random: () => number;
+  /** Router by the time at which it looks. */
+  readonly #asking = new EventHeap();
+  /** Of one age all: in order of time. */
+  readonly #underWay: View[] = [];
+
+  constructor(engines: readonly Engine[], placers: readonly Placer[], setting: ScrapeSetting) {
+    this.#engines = engines;
+    this.#placers = placers;
+    this.#setting = setting;
+    this.#random = createRandom(setting.seed ^ 0x5c4a);
+    placers.forEach((_, at) => {
+      this.#asking.push(this.#random() * setting.intervalMs, at);
+    });
+  }
+
+  get nextMs(): number {
+    return Math.min(this.#asking.nextMs, this.#seenMs);
+  }
+
+  /** Does what is due at `nextMs`. */
+  advance(): void {
+    if (this.#seenMs <= this.#asking.nextMs) this.#show(this.#underWay.shift()!);
+    else this.#ask();
+  }
+
+  get #seenMs(): number {
+    const first = this.#underWay[0];
+    return first === undefined ? Number.POSITIVE_INFINITY : first.atMs + this.#setting.ageMs;
+  }
+
+  #ask(): void {
+    const atMs = this.#asking.nextMs;
+    const at = this.#asking.pop();
+    this.#underWay.push({
+      placer: this.#placers[at]!,
+      atMs,
+      waiting: this.#engines.map(({ waiting }) => waiting),
+      running: this.#engines.map(({ running }) => running),
+    });
+    const pauseMs = this.#setting.intervalMs * (1 + jitter * (this.#random() - 0.5));
+    this.#asking.push(atMs + pauseMs, at);
+  }
+
+  #show({ placer, atMs, waiting, running }: View): void {
+    this.#engines.forEach((_, instance) => {
+      placer.scraped?.(instance, waiting[instance]!, running[instance]!, atMs);
+    });
+  }
+}
