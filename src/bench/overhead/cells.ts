@@ -63,6 +63,14 @@ export const cells: readonly Cell[] = [
     connections: 64,
     load: { kind: 'rate', capacityFrom: 'unary-4k' },
   },
+  // What a generator of one thread sends in time on any machine.
+  {
+    name: 'latency-4k-1000',
+    what: '4 KB, 1,000 a second',
+    bodyBytes: 4 * KB,
+    connections: 64,
+    load: { kind: 'rate', perSecond: 1_000 },
+  },
   // As the referee sends it, but for the length of the body.
   { name: 'sse-200b', what: '200 B, 5 ms', bodyBytes: 200, connections: 200, load: streamed },
   { name: 'sse-4k', what: '4 KB, 5 ms', bodyBytes: 4 * KB, connections: 64, load: streamed },
