@@ -28,6 +28,7 @@ export const coreOptions = {
   latePolicy: 'serve',
   prefillWindowTokens: 4096,
   coldClaimPrice: 8,
+  hasPeers: false,
 };
 
 /** Memory with serving instances on its rings. Thread 0 is the caller's. */

@@ -16,7 +16,7 @@ namespace dualmap {
 
 // Bump kLayoutVersion with any change here; src/core/fleet-state.ts mirrors the offsets.
 inline constexpr uint64_t kMagic = 0x31'70'61'6D'6C'61'75'64;  // "dualmap1"
-inline constexpr uint32_t kLayoutVersion = 6;
+inline constexpr uint32_t kLayoutVersion = 7;
 inline constexpr size_t kLineBytes = 64;
 
 #define DUALMAP_ASSERT(condition, what)                                                          \

@@ -22,7 +22,8 @@ struct TreeKey {
   }
 };
 
-struct TreeNode {
+/// A cache line: most nodes that are passed on the way to one are not in the cache.
+struct alignas(kLineBytes) TreeNode {
   TreeKey key;
   uint64_t tokens;  // its own
   uint64_t sum;     // of it and all below it
@@ -108,6 +109,7 @@ class Tree {
     return static_cast<uint32_t>((sequence ^ (sequence >> 31)) >> 32);
   }
 
+  // Sums are changed on the way down where that is enough: it spares a look at the other child.
   uint32_t updated(uint32_t at) noexcept {
     TreeNode& node = nodes_[at];
     node.sum = nodes_[node.left].sum + node.tokens + nodes_[node.right].sum;
@@ -122,9 +124,10 @@ class Tree {
       split(at, added.key, &added.left, &added.right);
       return updated(node);
     }
+    here.sum += added.tokens;
     uint32_t& side = added.key < here.key ? here.left : here.right;
     side = inserted(side, node);
-    return updated(at);
+    return at;
   }
 
   void split(uint32_t at, const TreeKey& key, uint32_t* left, uint32_t* right) noexcept {
@@ -143,20 +146,23 @@ class Tree {
     DUALMAP_ASSERT(at != 0, "what waits is not in its queue");
     if (at == node) return merged(nodes_[at].left, nodes_[at].right);
     TreeNode& here = nodes_[at];
+    here.sum -= nodes_[node].tokens;
     uint32_t& side = nodes_[node].key < here.key ? here.left : here.right;
     side = erased(side, node);
-    return updated(at);
+    return at;
   }
 
   uint32_t merged(uint32_t left, uint32_t right) noexcept {
     if (left == 0) return right;
     if (right == 0) return left;
     if (nodes_[left].weight > nodes_[right].weight) {
+      nodes_[left].sum += nodes_[right].sum;
       nodes_[left].right = merged(nodes_[left].right, right);
-      return updated(left);
+      return left;
     }
+    nodes_[right].sum += nodes_[left].sum;
     nodes_[right].left = merged(left, nodes_[right].left);
-    return updated(right);
+    return right;
   }
 
   TreeNode* nodes_;

@@ -210,7 +210,7 @@ TEST(randomCommandsLeaveNobodyIdleAndNothingBehind) {
                               random.chance(0.6) ? InstanceState::serving : InstanceState::dead);
         router.core->fleetChanged(nowMs);
         for (auto& [ticket, request] : requests.all) request.wasMoved = true;
-      } else if (requests.all.size() < 25 || random.chance(0.3)) {
+      } else if (requests.all.size() < 25 || random.chance(0.4)) {
         requests.place(nowMs);
       } else {
         requests.someEvent(nowMs);

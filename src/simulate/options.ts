@@ -99,8 +99,8 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
     key: 'policy',
     flag: '--policy <names>',
     is: { kind: 'choices', of: policies },
-    default: [policies[0]],
-    help: `rules to compare: ${policies.join(', ')} (default: ${policies[0]})`,
+    default: ['dualmap'],
+    help: `rules to compare: ${policies.join(', ')} (default: dualmap)`,
   },
   {
     key: 'preset',
