@@ -2,8 +2,11 @@
  * What the addon's object of a decision core can be asked for: numbers and views in, numbers out.
  * Called by `Core` (native.ts) alone.
  */
+import type { CoreOptions } from './core-options.ts';
 import type { RingMember } from './native.ts';
 import type { LastPrompt, NativeExplanation } from './scan.ts';
+
+export type NativeCoreOptions = { readonly [name in keyof CoreOptions]: number };
 
 export interface NativeCore {
   place(body: Uint8Array, kind: number, nowMs: number, sloTtftMs: number, priority: number): number;

@@ -15,7 +15,7 @@ import {
   policyNames,
   queueOrders,
 } from './core-options.ts';
-import type { NativeCore } from './native-core.ts';
+import type { NativeCore, NativeCoreOptions } from './native-core.ts';
 import { hasClaimsAt, never, nextLookAt, PlacementView } from './placement-view.ts';
 import type { Move } from './queue-snapshot.ts';
 import { SampleBuffer } from './samples.ts';
@@ -99,8 +99,6 @@ export type StateLayout = Record<
   | 'peersWaiting',
   number
 >;
-
-type NativeCoreOptions = { readonly [name in keyof CoreOptions]: number };
 
 interface Addon extends UpstreamAddon {
   stateBytes(capacities: Capacities): number;
