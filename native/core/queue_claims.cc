@@ -19,6 +19,9 @@ constexpr uint32_t kOfferedMax = 8;
 // Other routers change what is in an engine without a word: so often it is looked at again. The
 // metrics that show them come once a second.
 constexpr double kPeersLookMs = 250;
+// What they send breaks every promise: so much later an engine that computes nothing is not waited
+// for any more.
+constexpr double kPeersSlackMs = 300'000;
 // Of a request that this router knows of nowhere, its home may hold what others sent there: one
 // part in so many.
 constexpr uint64_t kPeersShare = 2;
@@ -227,7 +230,8 @@ Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs)
     warmer = index;
   }
   if (thereMs == kNever) return {};
-  if (waiting.promiseMs != 0 && nowMs >= waiting.promiseMs + kSlackMs) return {};
+  const double slackMs = options_.hasPeers ? kPeersSlackMs : kSlackMs;
+  if (waiting.promiseMs != 0 && nowMs >= waiting.promiseMs + slackMs) return {};
   const uint64_t promptTokens = waiting.reserved.promptTokens;
   const InstanceSlot& instance = state_->slot(slot);
   const InstanceSlot& sibling = state_->slot(waiting.stand[warmer].slot);
@@ -243,15 +247,11 @@ Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs)
   const bool isWorthIt = thereMs > hereMs + options_.coldClaimPrice * extraMs;
   const bool isInTimeHere = nowMs + hereMs <= waiting.deadlineMs;
   const bool isInTimeThere = nowMs + thereMs <= waiting.deadlineMs;
-  if (options_.hasPeers) {
-    // What they send there would break every promise: it looks again soon instead.
-    if (isWorthIt && isInTimeHere) return {};
-    return {false, nowMs + kPeersLookMs};
-  }
-  if (isWorthIt && (isInTimeHere || !isInTimeThere)) return {};
-  if (isInTimeHere && !isInTimeThere) return {};
+  if (isWorthIt && (isInTimeHere || (!isInTimeThere && !options_.hasPeers))) return {};
+  if (isInTimeHere && !isInTimeThere && !options_.hasPeers) return {};
   if (waiting.promiseMs == 0) waiting.promiseMs = nowMs + thereMs - ownThereMs;
-  return {false, waiting.promiseMs + kSlackMs};
+  const double dueMs = waiting.promiseMs + slackMs;
+  return {false, options_.hasPeers ? std::min(dueMs, nowMs + kPeersLookMs) : dueMs};
 }
 
 // False if others have taken the room meanwhile.

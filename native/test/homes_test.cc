@@ -127,6 +127,30 @@ TEST(theOtherCandidateLeavesARequestToItsHomeUnlessThatWouldBeTooLate) {
   CHECK(router.fleet.isIdle());
 }
 
+TEST(aHomeThatComputesNothingIsNotWaitedForForEver) {
+  QueueRouter router(4, amongSeveralRouters());
+  const Placement first = router.place(7, 256, 0);
+  const uint32_t home = first.decision.first;
+  router.core->end(first.ticket, 1);
+  router.slot(home).prefilling.add(100);  // 10 ms, that never end
+  const Placement waiting = router.place(7, 256, 12);
+  CHECK(waiting.isWaiting);
+  double nowMs = 12;
+  while (router.core->nextLookMs() < 299'000) {
+    nowMs = router.core->nextLookMs();
+    router.core->look(nowMs);
+    CHECK_EQUAL(router.claimed().ticket, kNobody);
+  }
+  CHECK(nowMs > 298'000);
+  router.core->look(301'000);
+  const Placement claimed = router.claimed();
+  CHECK_EQUAL(claimed.ticket, waiting.ticket);
+  CHECK_EQUAL(claimed.decision.chosen.slot, first.decision.second);
+  router.core->end(claimed.ticket, 301'100);
+  router.slot(home).prefilling.subtract(100);
+  CHECK(router.fleet.isIdle());
+}
+
 TEST(anEngineInWhichRequestsOfOtherRoutersWaitGetsNoMore) {
   for (const bool hasPeers : {false, true}) {
     CoreOptions options = late();
