@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import type { PolicyName } from '../../src/config/config.ts';
 import { readTrace } from '../../src/replay/trace.ts';
+import type { Cell } from '../../src/simulate/results.ts';
 import { runScenario } from '../../src/simulate/scenario.ts';
 import { makeWorkload } from '../../src/simulate/workload.ts';
 import { blockTokens, tracesFolder } from '../support/simulate.ts';
@@ -10,17 +11,22 @@ import { blockTokens, tracesFolder } from '../support/simulate.ts';
 
 const folder = tracesFolder();
 
-describe.skipIf(folder === null)('eight routers on the conversation trace, load 0.8', async () => {
-  const rows = folder === null ? [] : await readTrace(join(folder, 'conversation_trace.jsonl.gz'));
-  const limits = { limit: 6_000, maxInputTokens: 20_480 };
-  const workload = makeWorkload(rows, { trace: 'conversation', blockTokens, ...limits });
-  const cellOf = (policy: PolicyName, routers: number) =>
-    runScenario(workload, {
-      ...{ preset: 'paper-7b', instances: 8, routers, rate: { load: 0.8 }, seed: 1 },
-      config: { policy, queueMode: 'router', replicas: routers },
-      ...{ arrivals: 'spread', viewDelayMs: 100, warmup: 1_000 },
-    });
-  const eight = cellOf('dualmap', 8);
+describe.skipIf(folder === null)('eight routers on the conversation trace, load 0.8', () => {
+  let cellOf: (policy: PolicyName, routers: number) => Cell;
+  let eight: Cell;
+
+  beforeAll(async () => {
+    const rows = await readTrace(join(folder!, 'conversation_trace.jsonl.gz'));
+    const limits = { limit: 6_000, maxInputTokens: 20_480 };
+    const workload = makeWorkload(rows, { trace: 'conversation', blockTokens, ...limits });
+    cellOf = (policy, routers) =>
+      runScenario(workload, {
+        ...{ preset: 'paper-7b', instances: 8, routers, rate: { load: 0.8 }, seed: 1 },
+        config: { policy, queueMode: 'router', replicas: routers },
+        ...{ arrivals: 'spread', viewDelayMs: 100, warmup: 1_000 },
+      });
+    eight = cellOf('dualmap', 8);
+  });
 
   test('hit nearly as much as one router', () => {
     expect(eight.hitRatio).toBeGreaterThan(0.85 * cellOf('dualmap', 1).hitRatio);
