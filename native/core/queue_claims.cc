@@ -238,8 +238,9 @@ Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs)
   const double hereMs =
       estimateTtftMs(instance, aheadTokensAt(slot, nowMs), here.uncachedTokens, promptTokens);
   uint64_t ownTokensThere = waiting.stand[warmer].uncachedTokens;
-  if (options_.hasPeers)
+  if (options_.hasPeers) {
     ownTokensThere = std::min(ownTokensThere, here.uncachedTokens / kPeersShare);
+  }
   const double ownThereMs = estimateTtftMs(sibling, 0, ownTokensThere, promptTokens);
   const double extraMs =
       estimateTtftMs(instance, 0, here.uncachedTokens, promptTokens) - ownThereMs;
@@ -247,8 +248,11 @@ Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs)
   const bool isWorthIt = thereMs > hereMs + options_.coldClaimPrice * extraMs;
   const bool isInTimeHere = nowMs + hereMs <= waiting.deadlineMs;
   const bool isInTimeThere = nowMs + thereMs <= waiting.deadlineMs;
-  if (isWorthIt && (isInTimeHere || (!isInTimeThere && !options_.hasPeers))) return {};
-  if (isInTimeHere && !isInTimeThere && !options_.hasPeers) return {};
+  // With peers a request that is late there stays, too: in overload every copy of a prefix costs.
+  const bool isTaken = options_.hasPeers ? isInTimeHere && isWorthIt
+                       : isInTimeHere    ? isWorthIt || !isInTimeThere
+                                         : isWorthIt && !isInTimeThere;
+  if (isTaken) return {};
   if (waiting.promiseMs == 0) waiting.promiseMs = nowMs + thereMs - ownThereMs;
   const double dueMs = waiting.promiseMs + slackMs;
   return {false, options_.hasPeers ? std::min(dueMs, nowMs + kPeersLookMs) : dueMs};

@@ -12,8 +12,6 @@ namespace {
 
 constexpr uint64_t kNobody = QueueRouter::kNobody;
 
-CoreOptions late() { return queueOptions(PolicyName::dualmap, true); }
-
 CoreOptions amongSeveralRouters() {
   CoreOptions options = late();
   options.queue.hasPeers = true;
@@ -59,14 +57,7 @@ Placement placeChat(QueueRouter& router, size_t answerBytes, double nowMs) {
   if (answerBytes > 0) {
     body += R"(,{"role":"assistant","content":")" + std::string(answerBytes, 'y') + "\"}";
   }
-  body += "]}";
-  const size_t bytes = body.size();
-  body.resize(bytes + 64);
-  Placement placement;
-  CHECK_EQUAL(router.core->place(body.data(), bytes, body.size(), PromptKind::chat, nowMs,
-                                 {NAN, NAN}, &placement),
-              PlaceStatus::placed);
-  return placement;
+  return router.placeChat(body + "]}", {NAN, NAN}, nowMs);
 }
 
 TEST(aConversationThatBeginsLikeManyGoesOnWhereItIs) {

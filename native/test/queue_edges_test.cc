@@ -8,9 +8,6 @@ namespace {
 
 constexpr uint64_t kNobody = QueueRouter::kNobody;
 
-CoreOptions early() { return queueOptions(PolicyName::dualmapPaper, false); }
-CoreOptions late() { return queueOptions(PolicyName::dualmap, true); }
-
 CoreOptions shedding(CoreOptions options) {
   options.queue.latePolicy = LatePolicy::shed;
   return options;
@@ -26,13 +23,7 @@ Placement placeChat(QueueRouter& router, size_t tokens, double priority, double 
                     double nowMs) {
   std::string body = R"({"stream":true,"messages":[{"role":"user","content":")" +
                      std::string(tokens * 4, 'x') + "\"}]}";
-  const size_t bytes = body.size();
-  body.resize(bytes + 64);
-  Placement placement;
-  CHECK_EQUAL(router.core->place(body.data(), bytes, body.size(), PromptKind::chat, nowMs,
-                                 {sloTtftMs, priority}, &placement),
-              PlaceStatus::placed);
-  return placement;
+  return router.placeChat(std::move(body), {sloTtftMs, priority}, nowMs);
 }
 
 TEST(prioritiesAtTheEndsOfTheirRangeStillCompare) {

@@ -8,15 +8,9 @@ namespace {
 
 constexpr uint64_t kNobody = QueueRouter::kNobody;
 
-CoreOptions early(QueueOrder order = QueueOrder::hit) {
-  CoreOptions options = queueOptions(PolicyName::dualmapPaper, false);
-  options.queue.order = order;
-  return options;
-}
-
 /// Two instances that both prefill something: what is placed now waits.
 struct BusyPair : QueueRouter {
-  explicit BusyPair(const CoreOptions& options = early()) : QueueRouter(2, options) {
+  explicit BusyPair(const CoreOptions& options = early(QueueOrder::hit)) : QueueRouter(2, options) {
     for (uint32_t slot = 0; slot < 2; ++slot) {
       fleet.setState(1 - slot, InstanceState::dead);
       busy[slot] = place(1000 + slot, 1024, 0).ticket;
@@ -79,7 +73,7 @@ TEST(aSnapshotTellsWhatWaitsInOrderOfService) {
 }
 
 TEST(whatIsBoundLateIsNobodysToMove) {
-  CoreOptions options = early();
+  CoreOptions options = early(QueueOrder::hit);
   options.queue.bindsLate = true;
   BusyPair pair(options);
   const uint64_t waiting = pair.place(1, 512, 0).ticket;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "core/core.h"
@@ -20,6 +22,16 @@ inline CoreOptions queueOptions(PolicyName policy, bool bindsLate) {
   options.queue.prefillWindowTokens = 1;  // one request at a time
   return options;
 }
+
+/// Bound on arrival, by the published rule.
+inline CoreOptions early(QueueOrder order = QueueOrder::deadline) {
+  CoreOptions options = queueOptions(PolicyName::dualmapPaper, false);
+  options.queue.order = order;
+  return options;
+}
+
+/// In the queues of both candidates.
+inline CoreOptions late() { return queueOptions(PolicyName::dualmap, true); }
 
 struct QueueRouter {
   explicit QueueRouter(uint32_t instances, const CoreOptions& options) {
@@ -40,6 +52,17 @@ struct QueueRouter {
     for (uint64_t& hash : chain) hash = xxh3(&hash, sizeof hash);
     return core->placeChain(chain.data(), static_cast<uint32_t>(chain.size()), tokens, 0, nowMs,
                             out);
+  }
+
+  /// A chat, by its body.
+  Placement placeChat(std::string body, const Objective& objective, double nowMs) {
+    const size_t bytes = body.size();
+    body.resize(bytes + 64);
+    Placement placement;
+    CHECK_EQUAL(core->place(body.data(), bytes, body.size(), PromptKind::chat, nowMs, objective,
+                            &placement),
+                PlaceStatus::placed);
+    return placement;
   }
 
   /// The one request whose waiting has ended since; ticket 0 if there is none.

@@ -8,14 +8,6 @@ namespace {
 
 constexpr uint64_t kNobody = QueueRouter::kNobody;
 
-CoreOptions early(QueueOrder order = QueueOrder::deadline) {
-  CoreOptions options = queueOptions(PolicyName::dualmapPaper, false);
-  options.queue.order = order;
-  return options;
-}
-
-CoreOptions late() { return queueOptions(PolicyName::dualmap, true); }
-
 CoreOptions fleetWide() {
   CoreOptions options = late();
   options.queue.isFleetWide = true;

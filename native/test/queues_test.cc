@@ -7,14 +7,6 @@ namespace {
 
 constexpr uint64_t kNobody = QueueRouter::kNobody;
 
-CoreOptions early(QueueOrder order = QueueOrder::deadline) {
-  CoreOptions options = queueOptions(PolicyName::dualmapPaper, false);
-  options.queue.order = order;
-  return options;
-}
-
-CoreOptions late() { return queueOptions(PolicyName::dualmap, true); }
-
 TEST(anInstanceWithRoomIsPassedTo) {
   QueueRouter router(1, early());
   CHECK(!router.place(1, 512, 0).isWaiting);

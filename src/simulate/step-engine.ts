@@ -103,11 +103,6 @@ export class StepEngine implements Engine {
     return this.#pool.capacity - this.#pool.freeCount;
   }
 
-  /** Requests that are not admitted, or no longer. */
-  get waitingCount(): number {
-    return this.#waiting.length + this.#preempted.length;
-  }
-
   #blocksFor(tokens: number): number {
     return Math.ceil(tokens / this.#workload.blockTokens);
   }

@@ -83,7 +83,7 @@ export class ScoringPlacer implements Placer {
       this.#sent[instance] ??= new Set();
       // These rules know engines that tell their queue and their KV use.
       if (!(engine instanceof StepEngine)) throw new Error('not a step engine');
-      return { waiting: engine.waitingCount, kvUse: engine.heldBlocks / this.#kvBlocks };
+      return { waiting: engine.waiting, kvUse: engine.heldBlocks / this.#kvBlocks };
     });
   }
 
