@@ -56,10 +56,16 @@ export function stateOf(instance: Instance): InstanceState {
 
 export const warmUpSteps = 10;
 
-/** Steps that have been taken, 1..warmUpSteps: the first at once, the last after `warmUpMs`. */
+/** When a step is due, from the start of the warm-up: the first at once, the last at its end. */
+export function warmUpStepDueMs(step: number, warmUpMs: number): number {
+  return (warmUpMs * (step - 1)) / (warmUpSteps - 1);
+}
+
+/** Steps that have been taken, 1..warmUpSteps. */
 export function warmUpStep(elapsedMs: number, warmUpMs: number): number {
-  if (elapsedMs >= warmUpMs) return warmUpSteps;
-  return 1 + Math.floor((elapsedMs / warmUpMs) * (warmUpSteps - 1));
+  let step = 1;
+  while (step < warmUpSteps && elapsedMs >= warmUpStepDueMs(step + 1, warmUpMs)) step++;
+  return step;
 }
 
 /**
@@ -67,7 +73,7 @@ export function warmUpStep(elapsedMs: number, warmUpMs: number): number {
  * heavier one, so every step only brings keys to it: none moves between two others, and none that
  * came leaves again. A share drawn by chance for each request would do neither.
  */
-export function ringWeight({ weight, warmUp }: Instance): number {
+export function ringWeight({ weight, warmUp }: Pick<Instance, 'weight' | 'warmUp'>): number {
   if (warmUp === 'done') return weight;
   return (weight * (warmUp === 'due' ? 1 : warmUp.step)) / warmUpSteps;
 }

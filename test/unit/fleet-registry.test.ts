@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ringWeight, warmUpStep, warmUpSteps } from '../../src/fleet/instance.ts';
+import { ringWeight, warmUpStep, warmUpStepDueMs, warmUpSteps } from '../../src/fleet/instance.ts';
 import { SnapshotsSeen } from '../../src/fleet/snapshots-seen.ts';
 import { FleetOfTest } from '../support/fleet.ts';
 
@@ -234,6 +234,17 @@ describe('a warm-up', () => {
     fleet.registry.markDead(late);
     fleet.registry.markServing(late, [], true);
     expect(ringWeight(late)).toBe(1);
+  });
+
+  test.each([1, 700, 1_000, 30_000])('of %i ms takes each step when it is due', (warmUpMs) => {
+    expect(warmUpStepDueMs(1, warmUpMs)).toBe(0);
+    expect(warmUpStepDueMs(warmUpSteps, warmUpMs)).toBe(warmUpMs);
+    for (let step = 2; step <= warmUpSteps; step += 1) {
+      const dueMs = warmUpStepDueMs(step, warmUpMs);
+      expect(warmUpStep(dueMs, warmUpMs)).toBe(step);
+      expect(warmUpStep(dueMs - 0.001, warmUpMs)).toBe(step - 1);
+    }
+    expect(warmUpStep(2 * warmUpMs, warmUpMs)).toBe(warmUpSteps);
   });
 
   test('of no length is none', () => {
