@@ -94,8 +94,9 @@ function showProgress(total: number): { step: () => void; stop: () => void } {
 
 const columns = 'trace preset instances routers policy queue load qps attained +- p50 p90 hit';
 
-/** A table for a terminal: one line a combination. */
+/** A table for a terminal: one line a combination. After a join: in how long attainment was back. */
 export function formatSummary(summary: readonly SummaryRow[]): string {
+  const hasJoined = summary.some(({ joined }) => joined !== null);
   const rows = summary.map((row) => [
     row.trace,
     row.preset,
@@ -110,8 +111,9 @@ export function formatSummary(summary: readonly SummaryRow[]): string {
     formatSeconds(row.ttftP50Ms),
     formatSeconds(row.ttftP90Ms),
     formatShare(row.hitRatio),
+    ...(hasJoined ? [row.backInMs === null ? 'never' : formatSeconds(row.backInMs)] : []),
   ]);
-  const table = [columns.split(' '), ...rows];
+  const table = [[...columns.split(' '), ...(hasJoined ? ['back'] : [])], ...rows];
   const widths = table[0]!.map((_, at) => Math.max(...table.map((row) => row[at]!.length)));
   const lines = table.map((row) => row.map((text, at) => text.padEnd(widths[at]!)).join('  '));
   return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;

@@ -12,6 +12,8 @@ export interface SimulateOptions {
   readonly preset: readonly string[];
   readonly queue: readonly string[];
   readonly instances: readonly number[];
+  /** `null`: the fleet stays as it is. */
+  readonly join: Join | null;
   readonly routers: readonly number[];
   /** Exactly one of `load` and `qps` has values. */
   readonly load: readonly number[];
@@ -35,6 +37,12 @@ export interface SimulateOptions {
   readonly report: string | null;
 }
 
+/** So many instances more, once this share of the requests has arrived. */
+export interface Join {
+  readonly instances: number;
+  readonly share: number;
+}
+
 export interface Variant {
   /** As it was written. */
   readonly name: string;
@@ -52,6 +60,7 @@ type Value =
   | boolean
   | readonly (string | number | Variant)[]
   | Partial<Config>
+  | Join
   | null;
 
 interface NumberKind {
@@ -63,7 +72,7 @@ interface NumberKind {
 
 type Kind =
   | NumberKind
-  | { readonly kind: 'file' | 'files' | 'switch' | 'settings' | 'variants' }
+  | { readonly kind: 'file' | 'files' | 'switch' | 'settings' | 'variants' | 'join' }
   | { readonly kind: 'choice' | 'choices'; readonly of: readonly string[] };
 
 export interface SimulateOptionRow {
@@ -84,6 +93,7 @@ const decimal = (min: number, max: number): NumberKind => {
 };
 const several = (kind: NumberKind): NumberKind => ({ ...kind, kind: 'numbers' });
 const countMax = 1_000_000_000;
+const instancesMax = 4096;
 
 /** A default of `null` means "off". Lists are written with commas: every combination is run. */
 export const simulateOptionRows: readonly SimulateOptionRow[] = [
@@ -119,9 +129,16 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
   {
     key: 'instances',
     flag: '--instances <counts>',
-    is: several(whole(1, 4096)),
+    is: several(whole(1, instancesMax)),
     default: [8],
     help: 'engines of the fleet (default: 8)',
+  },
+  {
+    key: 'join',
+    flag: '--join <count@share>',
+    is: { kind: 'join' },
+    default: null,
+    help: 'engines that join when that share of the requests has arrived: 4@0.5 (default: none)',
   },
   {
     key: 'routers',
@@ -135,7 +152,7 @@ export const simulateOptionRows: readonly SimulateOptionRow[] = [
     flag: '--load <shares>',
     is: several(decimal(0.001, 100)),
     default: [],
-    help: 'rates as shares of warm saturation (default: 0.9, without --qps)',
+    help: 'rates as shares of warm saturation, before any --join (default: 0.9, without --qps)',
   },
   {
     key: 'qps',
@@ -266,6 +283,10 @@ export function parseSimulateOptions(given: GivenSimulateOptions): SimulateOptio
   if (given.goodput === true && (given.load !== undefined || given.qps !== undefined)) {
     faults.push('--goodput finds the rate itself: leave out --load and --qps');
   }
+  const { instances, join } = parsed as Partial<SimulateOptions>;
+  if (join && instances && Math.max(...instances) + join.instances > instancesMax) {
+    faults.push(`--join: at most ${instancesMax} engines, together with --instances`);
+  }
   if (given.load === undefined && given.qps === undefined) parsed.load = [0.9];
   if (faults.length > 0) throw new SimulateFault(faults);
   return parsed as unknown as SimulateOptions;
@@ -290,6 +311,8 @@ function read(kind: Kind, text: string | boolean): Value | undefined {
       return readSettings(parts);
     case 'variants':
       return readVariants(text);
+    case 'join':
+      return readJoin(text);
     case 'number':
       return readNumber(kind, text);
     case 'numbers': {
@@ -303,6 +326,15 @@ function readNumber({ min, max, integer }: NumberKind, text: string): number | u
   const number = text.trim() === '' ? Number.NaN : Number(text);
   const fits = number >= min && number <= max && (!integer || Number.isInteger(number));
   return fits ? number : undefined;
+}
+
+/** A share of neither none nor all of the requests. */
+function readJoin(text: string): Join | undefined {
+  const [count, portion, ...rest] = text.split('@');
+  const instances = readNumber(whole(1, instancesMax), count!);
+  const share = readNumber(decimal(0.001, 0.999), portion ?? '');
+  if (instances === undefined || share === undefined || rest.length > 0) return undefined;
+  return { instances, share };
 }
 
 /** `name=value`, each as the command line of `serve` takes it. */
@@ -342,6 +374,8 @@ function accepts(kind: Kind): string {
       return 'name=value of options of `serve`, with commas';
     case 'variants':
       return 'sets of name=value of options of `serve`, with semicolons';
+    case 'join':
+      return `an integer from 1 to ${instancesMax}, @, and a number from 0.001 to 0.999`;
     case 'choice':
       return `one of ${kind.of.join(', ')}`;
     case 'choices':

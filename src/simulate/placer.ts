@@ -1,16 +1,17 @@
 /**
- * One router of a scenario: the native decision core over a fleet state of its own, with the time
- * of the simulation. No rule of placement lives here. One thread.
+ * One router of a scenario: the native decision core over a fleet of its own, with the time of the
+ * simulation. No rule of placement lives here. One thread.
  */
 import { planRebalance } from '../compute/rebalance.ts';
 import type { Config } from '../config/config.ts';
 import { options } from '../config/options.ts';
-import { FleetState } from '../core/fleet-state.ts';
-import { Core, createStateMemory } from '../core/native.ts';
+import type { FleetState } from '../core/fleet-state.ts';
+import type { Core } from '../core/native.ts';
 import { takeQueueSnapshot } from '../core/queue-snapshot.ts';
 import { Hotspots } from '../hotspots.ts';
-import { coreOptions, rebalances } from '../threads.ts';
-import { coreBlockTokens, type Workload } from './workload.ts';
+import { rebalances } from '../threads.ts';
+import { RouterFleet } from './router-fleet.ts';
+import type { Workload } from './workload.ts';
 
 /** Who decides where requests go. The scenario asks; tests of queueing theory bring their own. */
 export interface Placer {
@@ -21,6 +22,8 @@ export interface Placer {
   end(request: number, nowMs: number): void;
   /** What an engine's metrics said at `atMs`; without it nothing is told. */
   scraped?(instance: number, waiting: number, running: number, atMs: number): void;
+  /** So many engines more serve from now on, in the places after the others. */
+  joined?(instances: number, nowMs: number): void;
   /** When `look` must be called though nothing has happened; infinity: never. */
   readonly nextLookMs: number;
   look(nowMs: number): void;
@@ -34,7 +37,9 @@ export interface Outlet {
 }
 
 export interface RouterSetting {
+  /** From the start, and together with those that join. */
   readonly instances: number;
+  readonly instancesMax: number;
   readonly config: Partial<Config>;
   readonly ringSeed: number;
   /** What the router believes of every engine. */
@@ -51,14 +56,9 @@ export function configOf(given: Partial<Config>): Config {
 
 /** Beyond every simulation: a core that need not look says so with such a time. */
 const farMs = 1e15;
-const hotnessRequestsMin = 1_024;
-const hotnessRequestsPerInstance = 32;
-const ringPointsPerInstance = 160 * 2;
-/** The index never forgets by itself: with room for twice the fleet's caches it need not. */
-const indexBlocksPerCacheBlock = 2;
-const indexBlocksMin = 1 << 14;
 
 export class CoreRouter implements Placer {
+  readonly #fleet: RouterFleet;
   readonly #core: Core;
   readonly #state: FleetState;
   readonly #workload: Workload;
@@ -74,21 +74,24 @@ export class CoreRouter implements Placer {
     this.#workload = workload;
     this.#outlet = outlet;
     this.#tickets = new Float64Array(workload.count);
-    const { core, state } = openCore(workload, setting);
-    this.#core = core;
-    this.#state = state;
-    const isRebalanced = rebalances(configOf(setting.config));
+    const config = configOf(setting.config);
+    this.#fleet = new RouterFleet(workload, { ...setting, config });
+    this.#core = this.#fleet.core;
+    this.#state = this.#fleet.state;
+    const isRebalanced = rebalances(config);
     this.#hotspots = isRebalanced
       ? new Hotspots((slots, nowMs) => this.#rebalance(slots, nowMs))
       : null;
   }
 
   get nextLookMs(): number {
-    const nextMs = Math.min(this.#core.nextLookMs, this.#hotspots?.nextMs ?? farMs);
+    const hotspotsMs = this.#hotspots?.nextMs ?? farMs;
+    const nextMs = Math.min(this.#core.nextLookMs, hotspotsMs, this.#fleet.nextStepMs);
     return nextMs < farMs ? nextMs : Number.POSITIVE_INFINITY;
   }
 
   look(nowMs: number): void {
+    this.#fleet.takeSteps(nowMs);
     this.#core.look(nowMs);
     if (nowMs >= (this.#hotspots?.nextMs ?? farMs)) this.#hotspots?.sweep(nowMs);
     this.#claim(nowMs);
@@ -124,6 +127,13 @@ export class CoreRouter implements Placer {
 
   scraped(instance: number, waiting: number, running: number, atMs: number): void {
     this.#state.setScraped(instance, { waiting, running, kvUse: null, atMs });
+  }
+
+  /** As in a live router: the rings first, then whatever waits is looked at again. */
+  joined(instances: number, nowMs: number): void {
+    this.#fleet.join(instances, nowMs);
+    this.#core.fleetChanged(nowMs);
+    this.#claim(nowMs);
   }
 
   /** Requests that have arrived and not ended, as the core counts them. */
@@ -169,33 +179,4 @@ export class CoreRouter implements Placer {
       }
     }
   }
-}
-
-/** A fleet of instances that all serve, known to a core of its own. */
-function openCore(workload: Workload, setting: RouterSetting) {
-  const { instances, cacheTokens } = setting;
-  const config = configOf(setting.config);
-  const distinctCoreBlocks = workload.chain.length;
-  const cacheBlocks = Math.min(Math.floor(cacheTokens / coreBlockTokens), distinctCoreBlocks);
-  const memory = createStateMemory({
-    instancesMax: instances,
-    threadsMax: 1,
-    ringPointsMax: instances * ringPointsPerInstance,
-    indexBlocks: Math.max(indexBlocksMin, indexBlocksPerCacheBlock * instances * cacheBlocks),
-    hotnessRequestsMax: Math.max(hotnessRequestsMin, instances * hotnessRequestsPerInstance),
-    waitingMax: config.queueSize,
-  });
-  const state = new FleetState(memory, instances);
-  const core = new Core(memory, 0, coreOptions(config));
-  const members = Array.from({ length: instances }, (_, index) => {
-    const url = `http://10.0.${index >> 8}.${index & 255}:8000`;
-    const slot = state.takeSlot(url);
-    state.setSpeed(slot, 0, setting.perTokenMs);
-    state.setCapacityBlocks(slot, cacheBlocks);
-    state.setState(slot, 'serving');
-    return { slot, url, weight: 1, models: [] };
-  });
-  const built = core.buildRings(members, BigInt(setting.ringSeed));
-  if (built !== 'built') throw new Error(`the rings are ${built}`);
-  return { core, state };
 }

@@ -13,7 +13,7 @@ export class Ledger {
   readonly ttftMs: Float64Array;
   readonly cachedTokens: Int32Array;
   /** Prompt tokens sent to each instance and not yet computed, as its cache was on arrival. */
-  readonly #pending: Float64Array;
+  readonly #pending: number[];
   readonly #pendingOf: Int32Array;
   readonly #instanceOf: Int32Array;
   #pendingSum = 0;
@@ -30,7 +30,7 @@ export class Ledger {
     // What never gets a first token is a miss whatever the objective.
     this.ttftMs = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
     this.cachedTokens = new Int32Array(count);
-    this.#pending = new Float64Array(instances);
+    this.#pending = new Array<number>(instances).fill(0);
     this.#pendingOf = new Int32Array(count);
     this.#instanceOf = new Int32Array(count);
     this.#recorder = new TimelineRecorder(arrivedMs.at(-1) ?? 0);
@@ -44,6 +44,11 @@ export class Ledger {
     if (imbalance === null) return;
     this.#imbalanceSum += imbalance;
     this.#imbalanceCount++;
+  }
+
+  /** So many instances more are there from now on. */
+  joined(instances: number): void {
+    this.#pending.push(...new Array<number>(instances).fill(0));
   }
 
   dispatched(request: number, instance: number, uncachedTokens: number): void {
@@ -74,8 +79,13 @@ export class Ledger {
     return this.#imbalanceCount === 0 ? 0 : this.#imbalanceSum / this.#imbalanceCount;
   }
 
-  get timeline(): Timeline {
+  get timeline(): Omit<Timeline, 'attainment'> {
     return this.#recorder.timeline;
+  }
+
+  /** Of the parts of the timeline. */
+  attainmentByPart(sloTtftMs: number): (number | null)[] {
+    return this.#recorder.attainment(this.#arrivedMs, this.ttftMs, sloTtftMs);
   }
 
   /** Percentiles, attainment and hits over the requests from `warmup` on. */
@@ -121,6 +131,13 @@ export class Ledger {
   }
 }
 
+/** What came to the fleet during a run. */
+export interface Joined {
+  readonly instances: number;
+  /** From the first arrival. */
+  readonly atMs: number;
+}
+
 /** One scenario's result. Shares are 0..1, times milliseconds, rates requests a second. */
 export interface Cell {
   readonly trace: string;
@@ -128,9 +145,10 @@ export interface Cell {
   readonly policy: string;
   readonly queue: 'direct' | 'router';
   readonly routers: number;
+  /** From the start. */
   readonly instances: number;
   readonly viewDelayMs: number;
-  /** `qps` as a share of warm saturation. */
+  /** `qps` as a share of warm saturation of the instances that were there from the start. */
   readonly load: number;
   readonly qps: number;
   readonly seed: number;
@@ -155,5 +173,9 @@ export interface Cell {
   /** Work of the busiest instance over the mean. */
   readonly workMaxOverMean: number;
   readonly migrations: number;
+  /** `null`: the fleet stayed as it was. */
+  readonly joined: Joined | null;
+  /** From the join until attainment is back (`backInMs`); `null`: never, or nothing joined. */
+  readonly backInMs: number | null;
   readonly timeline: Timeline;
 }

@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts';
 import { createRandom } from '../replay/random.ts';
 import { coreOptions } from '../threads.ts';
 import type { Engine, EngineListener } from './engine.ts';
+import type { Join } from './options.ts';
 import { CoreRouter, configOf, type Outlet, type Placer } from './placer.ts';
 import {
   type EngineModel,
@@ -16,19 +17,23 @@ import {
   presets,
   saturationQps,
 } from './presets.ts';
-import { type Cell, Ledger } from './results.ts';
+import { attainmentMin, type Cell, type Joined, Ledger } from './results.ts';
 import { Scrapes } from './scrapes.ts';
 import { SerialEngine } from './serial-engine.ts';
 import { StepEngine } from './step-engine.ts';
+import { backInMs } from './timeline.ts';
 import { type Arrivals, arrivalsAt, type Workload } from './workload.ts';
 
 export interface Scenario {
   readonly preset: PresetName;
+  /** From the start. */
   readonly instances: number;
+  /** `null`: the fleet stays as it is. */
+  readonly join: Join | null;
   readonly routers: number;
   /** Policy, objective and everything else that `serve` can be told of decisions. */
   readonly config: Partial<Config>;
-  /** A share of warm saturation, or requests a second. */
+  /** A share of warm saturation of the fleet at the start, or requests a second. */
   readonly rate: { readonly load: number } | { readonly qps: number };
   readonly seed: number;
   readonly arrivals: Arrivals;
@@ -40,13 +45,14 @@ export interface Scenario {
 
 /** Runs it to the end. */
 export function runScenario(workload: Workload, scenario: Scenario): Cell {
-  const { preset, instances, routers, seed, warmup } = scenario;
+  const { preset, instances, join, routers, seed, warmup } = scenario;
   const model: EngineModel = presets[preset];
   const fullQps = saturationQps(model, workload, instances);
   const qps = 'qps' in scenario.rate ? scenario.rate.qps : scenario.rate.load * fullQps;
   const config = configOf(scenario.config);
   const setting = {
     instances,
+    instancesMax: instances + (join?.instances ?? 0),
     config: scenario.config,
     ringSeed: seed,
     perTokenMs: estimatePerTokenMs(model),
@@ -59,12 +65,20 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
     return opened;
   });
   run.deal(seed);
+  if (join !== null) {
+    run.joinAfter(Math.max(1, Math.round(join.share * workload.count)), join.instances);
+  }
   if (routers > 1 && config.metricsPollIntervalMs !== null) {
     run.scrapeEvery(config.metricsPollIntervalMs, scenario.viewDelayMs, seed);
   }
   run.toTheEnd();
   const { inputTokens, limitHitTokens } = workload;
   const warm = Math.min(warmup, workload.count - 1);
+  const { ledger, joined } = run;
+  const course = ledger.timeline;
+  const attainment = joined === null ? null : ledger.attainmentByPart(config.sloTtftMs);
+  const back =
+    joined === null ? null : backInMs(attainment!, course.partMs, joined.atMs, attainmentMin);
   return {
     trace: workload.trace,
     preset,
@@ -77,26 +91,33 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
     qps,
     seed,
     lost: run.lost,
-    ...run.ledger.summarize(warm, config.sloTtftMs, inputTokens, limitHitTokens),
+    ...ledger.summarize(warm, config.sloTtftMs, inputTokens, limitHitTokens),
     outOfReach: outOfReach(workload, model, warm, config.sloTtftMs),
-    imbalanceCv: run.ledger.imbalanceCv,
+    imbalanceCv: ledger.imbalanceCv,
     workMaxOverMean: maxOverMean(run.engines.map((engine) => engine.busyMs)),
     migrations: opened.reduce((sum, router) => sum + router.migrations, 0),
-    timeline: run.ledger.timeline,
+    joined,
+    backInMs: back,
+    timeline: { ...course, attainment },
   };
 }
 
 /** The events of a run. Tests of queueing theory give it placers and workloads of their own. */
 export class Run implements EngineListener, Outlet {
   readonly ledger: Ledger;
-  readonly engines: readonly Engine[];
+  /** Those that are there; they may become more. */
+  readonly engines: Engine[] = [];
   readonly placers: readonly Placer[];
   lost = 0;
+  /** `null`: nothing has joined yet. */
+  joined: Joined | null = null;
   #ended = 0;
   readonly #workload: Workload;
+  readonly #model: EngineModel;
   readonly #arrivalsMs: Float64Array;
   readonly #placerOf: Uint8Array;
   #scrapes: Scrapes | null = null;
+  #join: { readonly afterRequests: number; readonly instances: number } | null = null;
 
   /** `arrivalsMs` ascends, one for each row of the workload. */
   constructor(
@@ -107,9 +128,10 @@ export class Run implements EngineListener, Outlet {
     openPlacers: (outlet: Outlet) => readonly Placer[],
   ) {
     this.#workload = workload;
+    this.#model = model;
     this.#arrivalsMs = arrivalsMs;
     this.ledger = new Ledger(workload.count, instances, arrivalsMs);
-    this.engines = Array.from({ length: instances }, () => openEngine(workload, model, this));
+    this.#openEngines(instances);
     this.placers = openPlacers(this);
     this.#placerOf = new Uint8Array(workload.count);
   }
@@ -126,6 +148,11 @@ export class Run implements EngineListener, Outlet {
   /** Lets every placer read the metrics of all engines now and then; they are `ageMs` old then. */
   scrapeEvery(intervalMs: number, ageMs: number, seed: number): void {
     this.#scrapes = new Scrapes(this.engines, this.placers, { intervalMs, ageMs, seed });
+  }
+
+  /** Once so many requests have arrived, so many engines more are there, for every placer at once. */
+  joinAfter(afterRequests: number, instances: number): void {
+    this.#join = { afterRequests, instances };
   }
 
   /** Until every request has ended. Of things due at one moment, arrivals come last. */
@@ -151,6 +178,7 @@ export class Run implements EngineListener, Outlet {
       } else {
         nowMs = arrivalMs;
         this.#arrive(next++, arrivalMs);
+        if (next === this.#join?.afterRequests) this.#grow(this.#join.instances, arrivalMs);
       }
     }
     const left = this.#workload.count - this.#ended - this.lost;
@@ -188,6 +216,19 @@ export class Run implements EngineListener, Outlet {
   #arrive(request: number, nowMs: number): void {
     this.ledger.arrived(request);
     this.#placer(request).arrive(request, nowMs);
+  }
+
+  #grow(instances: number, nowMs: number): void {
+    this.joined = { instances, atMs: nowMs };
+    this.ledger.joined(instances);
+    this.#openEngines(instances);
+    for (const placer of this.placers) placer.joined?.(instances, nowMs);
+  }
+
+  #openEngines(count: number): void {
+    for (let at = 0; at < count; at++) {
+      this.engines.push(openEngine(this.#workload, this.#model, this));
+    }
   }
 
   #placer(request: number): Placer {

@@ -25,6 +25,7 @@ interface View {
 const jitter = 0.2;
 
 export class Scrapes {
+  /** It may grow. */
   readonly #engines: readonly Engine[];
   readonly #placers: readonly Placer[];
   readonly #setting: ScrapeSetting;
@@ -73,8 +74,8 @@ export class Scrapes {
   }
 
   #show({ placer, atMs, waiting, running }: View): void {
-    this.#engines.forEach((_, instance) => {
-      placer.scraped?.(instance, waiting[instance]!, running[instance]!, atMs);
+    waiting.forEach((count, instance) => {
+      placer.scraped?.(instance, count, running[instance]!, atMs);
     });
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { SweptCell } from './cell-task.ts';
 import { type Mean, type MeanRatio, meanDifference, meanOf, meanRatio } from './means.ts';
+import type { Joined } from './results.ts';
 
 /** Every policy of a sweep is compared with this one. */
 export const referencePolicy = 'dualmap';
@@ -55,6 +56,10 @@ export interface SummaryRow
   readonly imbalanceCv: number;
   readonly workMaxOverMean: number;
   readonly migrations: number;
+  /** `null`: the fleet stayed as it was. */
+  readonly joined: Joined | null;
+  /** From the join until attainment is back; `null`: with one of the seeds never, or no join. */
+  readonly backInMs: number | null;
   /** Highest rate with 90 % attainment; `null` if it was not asked for. */
   readonly goodputQps: number | null;
   /** Half of the 95 % interval of `goodputQps`. */
@@ -112,7 +117,7 @@ function pairedWith(
 
 function rowOf(group: readonly SweptCell[], goodput: boolean): Omit<SummaryRow, 'paired'> {
   const { trace, preset, policy, variant, queue, queueMode } = group[0]!;
-  const { routers, instances, viewDelayMs, requests } = group[0]!;
+  const { routers, instances, viewDelayMs, requests, joined } = group[0]!;
   const over = (of: (cell: SweptCell) => number) => meanOf(group.map(of));
   const overAll = (of: (cell: SweptCell) => number | null) => {
     const { mean } = over((cell) => of(cell) ?? Number.NaN);
@@ -138,6 +143,8 @@ function rowOf(group: readonly SweptCell[], goodput: boolean): Omit<SummaryRow, 
     imbalanceCv: over((cell) => cell.imbalanceCv).mean,
     workMaxOverMean: over((cell) => cell.workMaxOverMean).mean,
     migrations: over((cell) => cell.migrations).mean,
+    joined: joined === null ? null : { ...joined, atMs: over((cell) => cell.joined!.atMs).mean },
+    backInMs: overAll((cell) => cell.backInMs),
     goodputQps: goodput ? qps.mean : null,
     ci95: goodput ? qps.ci95 : null,
   };

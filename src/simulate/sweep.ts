@@ -33,6 +33,7 @@ function rulesOf({ policy, queue, set, vary }: SimulateOptions): Rule[] {
 /** Every cell to run: traces outermost, seeds innermost. */
 export function tasksOf(workloads: readonly Workload[], options: SimulateOptions): CellTask[] {
   const { load, qps, goodput, sloTtftMs, arrivals, viewDelayMs, warmup, report } = options;
+  const { join } = options;
   const rates = qps.length > 0 ? qps.map((qps) => ({ qps })) : load.map((load) => ({ load }));
   const rules = rulesOf(options);
   const tasks: CellTask[] = [];
@@ -44,7 +45,7 @@ export function tasksOf(workloads: readonly Workload[], options: SimulateOptions
             for (const { policy, queueMode, variant, set } of rules) {
               for (let seed = 1; seed <= options.seeds; seed++) {
                 const config = { ...set, policy, queueMode, sloTtftMs };
-                const fleet = { preset, instances, routers, config };
+                const fleet = { preset, instances, join, routers, config };
                 const scenario = { ...fleet, rate, seed, arrivals, viewDelayMs, warmup };
                 const withTimeline = report !== null && seed === 1;
                 tasks.push({ workload, scenario, goodput, variant, withTimeline });

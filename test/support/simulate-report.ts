@@ -31,6 +31,8 @@ export function cellOf(given: Partial<SweptCell>): SweptCell {
     imbalanceCv: 0.7,
     workMaxOverMean: 1.2,
     migrations: 3,
+    joined: null,
+    backInMs: null,
     ...given,
   };
 }

@@ -26,6 +26,7 @@ function cellOf(config: Partial<Config>, load: number) {
   return runScenario(conversations(600), {
     preset: 'paper-7b',
     instances: 4,
+    join: null,
     routers: 1,
     config,
     rate: { load },

@@ -101,7 +101,12 @@ describe('the page', () => {
   });
 
   test('every element is closed, and nothing is NaN, undefined or fetched', () => {
-    const timeline = { partMs: 10, imbalanceCv: [0.5, null, 1], waiting: [3, 0, 12] };
+    const timeline = {
+      partMs: 10,
+      imbalanceCv: [0.5, null, 1],
+      waiting: [3, 0, 12],
+      attainment: null,
+    };
     const pages = [
       [...sweep('dualmap', { timeline }), ...sweep('preble', { timeline })],
       [...sweep('dualmap', { routers: 8 }), ...sweep('preble'), ...sweep('random')],

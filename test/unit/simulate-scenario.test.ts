@@ -22,6 +22,7 @@ function conversations(count: number, seed: number) {
 const scenario: Scenario = {
   preset: 'paper-7b',
   instances: 4,
+  join: null,
   routers: 1,
   config: { policy: 'dualmap-paper' },
   rate: { load: 0.8 },
@@ -63,7 +64,8 @@ test.each(fleets)('$preset, $config: each request ends once, all is given back',
   const { preset, config } = fleet;
   const workload = conversations(500, 5);
   const { cacheTokens } = presets[preset];
-  const setting = { instances: 3, config, ringSeed: 1, perTokenMs: 0.16, cacheTokens };
+  const fleet3 = { instances: 3, instancesMax: 3 };
+  const setting = { ...fleet3, config, ringSeed: 1, perTokenMs: 0.16, cacheTokens };
   const random = new Random(9);
   const arrivals = poisson(workload.count, 30, () => random.below(2 ** 30) / 2 ** 30);
   const routers: CoreRouter[] = [];

@@ -45,6 +45,17 @@ test('every router sees every engine at moments of its own, at its age', () => {
   }
 });
 
+test('an engine that joins is in no view from before', () => {
+  const engines = [{ waiting: 3, running: 1 } as Engine];
+  const log: number[] = [];
+  const placer = { scraped: (instance: number) => log.push(instance) } as unknown as Placer;
+  const scrapes = new Scrapes(engines, [placer], { intervalMs: 1_000, ageMs: 100, seed: 1 });
+  scrapes.advance();
+  engines.push({ waiting: 0, running: 0 } as Engine);
+  while (log.length < 3) scrapes.advance();
+  expect(log).toEqual([0, 0, 1]);
+});
+
 test('of the requests that wait in an engine its own are not those of other routers', () => {
   const { core, state } = openCore();
   const others = (waiting: number) => {

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { formatSummary } from '../../src/simulate/command.ts';
 import { meanDifference, meanOf, meanRatio } from '../../src/simulate/means.ts';
 import { Ledger } from '../../src/simulate/results.ts';
 import { summarize } from '../../src/simulate/summary.ts';
-import { TimelineRecorder } from '../../src/simulate/timeline.ts';
+import { backInMs, TimelineRecorder } from '../../src/simulate/timeline.ts';
 import { cellOf } from '../support/simulate-report.ts';
 
 describe('means', () => {
@@ -75,6 +76,25 @@ describe('summary', () => {
     expect(summarize([cellOf({}), preble], { seeds: 1, goodput: false })[1]!.paired).toBeNull();
   });
 
+  test('attainment is back after a join when it is with every seed', () => {
+    const joinedAt = (atMs: number) => ({ instances: 4, atMs });
+    const cells = [
+      cellOf({ joined: joinedAt(100), backInMs: 40 }),
+      cellOf({ joined: joinedAt(200), backInMs: 0 }),
+      cellOf({ policy: 'preble', joined: joinedAt(100), backInMs: 10 }),
+      cellOf({ policy: 'preble', joined: joinedAt(200), backInMs: null }),
+    ];
+    const rows = summarize(cells, { seeds: 2, goodput: false });
+    expect(rows.map(({ joined }) => joined)).toEqual([joinedAt(150), joinedAt(150)]);
+    expect(rows.map(({ backInMs }) => backInMs)).toEqual([20, null]);
+    expect(formatSummary(rows).match(/ (back|0\.02 s|never)$/gm)).toEqual([
+      ...[' back', ' 0.02 s', ' never'],
+    ]);
+    const [still] = summarize([cellOf({})], { seeds: 1, goodput: false });
+    expect([still!.joined, still!.backInMs]).toEqual([null, null]);
+    expect(formatSummary([still!])).not.toContain('back');
+  });
+
   test('goodputs are compared as ratios, whatever the rates', () => {
     const cells = [cellOf({ qps: 12, load: 1.2 }), cellOf({ policy: 'random', qps: 8, load: 0.8 })];
     const rows = summarize(cells, { seeds: 1, goodput: true });
@@ -98,6 +118,30 @@ test('a timeline has means of its parts, and nothing where nothing arrived', () 
   const single = new TimelineRecorder(0);
   single.sample(0, 0, 0);
   expect(single.timeline.waiting.slice(0, 2)).toEqual([0, null]);
+});
+
+test('of a part in time is what arrived then, whenever it was answered', () => {
+  const arrivedMs = Float64Array.of(0, 9, 25, 1000);
+  const recorder = new TimelineRecorder(1000);
+  for (const nowMs of arrivedMs) recorder.sample(nowMs, 0, 0);
+  const lost = Number.POSITIVE_INFINITY;
+  const shares = recorder.attainment(arrivedMs, Float64Array.of(500, 501, lost, 1), 500);
+  expect(shares.filter((share) => share !== null)).toEqual([0.5, 0, 1]);
+  expect([shares[0], shares[2], shares[99]]).toEqual([0.5, 0, 1]);
+});
+
+test.each([
+  [[1, 1, 1, 1, 1], 15, 0],
+  [[0, 0, 0.9, 0.9, 0.9], 15, 5],
+  [[0, 0, 0.9, 0.899, 0.9], 15, null],
+  [[1, 1, 1, 0, 0], 15, null],
+  [[1, 0, 0, 1, 1], 5, null],
+  [[0, 0, 0.9, null, 1, 0.9], 0, 20],
+  [[1, 1, 1, null, 0, 0], 10, null],
+  [[1, 1, 1, 1], 10, 0],
+  [[], 0, null],
+])('%j, from %i ms on: back in %s ms', (attainment, fromMs, back) => {
+  expect(backInMs(attainment, 10, fromMs, 0.9)).toBe(back);
 });
 
 test('who waits has arrived, and is neither answered nor lost', () => {

@@ -55,7 +55,7 @@ describe.skipIf(folder === null)('the real traces', () => {
       expect(workload.count).toBe(3245);
       expect((100 * sum(workload.limitHitTokens)) / sum(workload.inputTokens)).toBeCloseTo(32.3, 1);
       const ratios = seeds.map((seed) => {
-        const fleet = { preset: 'paper-7b', instances: 8, routers: 1 } as const;
+        const fleet = { preset: 'paper-7b', instances: 8, join: null, routers: 1 } as const;
         const rest = { config: { policy }, seed, arrivals: 'spread', viewDelayMs: 0 } as const;
         return runScenario(workload, { ...fleet, ...rest, rate: { load: 0.2 }, warmup: 0 })
           .hitRatio;

@@ -21,7 +21,7 @@ describe.skipIf(folder === null)('eight routers on the conversation trace, load 
     const workload = makeWorkload(rows, { trace: 'conversation', blockTokens, ...limits });
     cellOf = (policy, routers) =>
       runScenario(workload, {
-        ...{ preset: 'paper-7b', instances: 8, routers, rate: { load: 0.8 }, seed: 1 },
+        ...{ preset: 'paper-7b', instances: 8, join: null, routers, rate: { load: 0.8 }, seed: 1 },
         config: { policy, queueMode: 'router', replicas: routers },
         ...{ arrivals: 'spread', viewDelayMs: 100, warmup: 1_000 },
       });
