@@ -148,6 +148,27 @@ describe('the page', () => {
     expect(path!.match(/[ML]/g)).toEqual(['M', 'M']);
   });
 
+  test('a join is told, marked, and shown in what was in time', () => {
+    const course = { partMs: 2000, imbalanceCv: [0.5, 1], waiting: [3, 12] };
+    const timeline = { ...course, attainment: [0.875, 0] };
+    const joined = { instances: 4, atMs: 3000 };
+    const rows = [
+      cellOf({ timeline, joined, backInMs: 1250 }),
+      cellOf({ policy: 'preble', timeline: { ...timeline, attainment: [null, 0] }, joined }),
+    ];
+    const page = reportPage(reportOf(rows)).replace(script, '');
+    expect(page).toContain('8 instances and 4 that join');
+    expect(page.split('class="event" d="M1.5 0V60"')).toHaveLength(7);
+    expect(page).toContain('dashed: 4 joined at 3 s');
+    expect(page).toContain('data-values="87.5 0"');
+    expect(page).toContain('data-values=" 0"');
+    expect(page).toContain('each strip: 0 to 100 %');
+    expect(page).toContain('data-v="1250">1.25 s<');
+    expect(page).toContain('data-v="">never<');
+    const still = reportPage(reportOf([cellOf({ timeline: { ...course, attainment: null } })]));
+    expect(still).not.toMatch(/that join|class="event"|dashed:|Answered in time over|back in/);
+  });
+
   test('differences, and an ablation only where there are variants', () => {
     const cells = [...sweep('dualmap'), ...sweep('preble', { attainment: 0.3 })];
     const page = reportPage(reportOf(cells));

@@ -3,6 +3,7 @@
  * several. Pure.
  */
 import type { SweptCell } from '../cell-task.ts';
+import type { Joined } from '../results.ts';
 import type { SummaryRow } from '../summary.ts';
 import { barChart } from './bar-chart.ts';
 import { givenSeconds, none, percent, perSecond, secondsOrLost, short } from './format.ts';
@@ -163,25 +164,44 @@ export function stripCharts(model: Model, setting: Setting): Html | null {
   const nearest = recorded.reduce((best, cell) => (distance(cell) < distance(best) ? cell : best));
   const rate = rateOf(nearest, model.rateKind);
   const at = recorded.filter((cell) => rateOf(cell, model.rateKind) === rate);
-  const strips = (of: 'imbalanceCv' | 'waiting') =>
+  const strips = (of: 'imbalanceCv' | 'waiting' | 'attainment') =>
     model.series.flatMap((series: Series) => {
-      const cell = at.find(({ policy }) => policy === series.name);
-      return cell?.timeline === undefined ? [] : [{ series, values: cell.timeline[of] }];
+      const values = at.find(({ policy }) => policy === series.name)?.timeline?.[of];
+      return values ? [{ series, values }] : [];
     });
   const where =
     model.rateKind === 'goodput' ? 'at its goodput' : `at ${rateText(rate, model.rateKind)}`;
-  const partSeconds = nearest.timeline!.partMs / 1000;
-  return html`${stripChart({
+  const { partMs } = nearest.timeline!;
+  const over = { partSeconds: partMs / 1000, mark: markOf(nearest.joined, partMs), reach: 0 };
+  const inTime = strips('attainment').map(({ series, values }) => {
+    return { series, values: values.map((share) => share && Number((100 * share).toFixed(1))) };
+  });
+  const attainment = stripChart({
+    ...over,
+    title: `Answered in time over time, ${where}`,
+    about: 'share of the requests that arrived then',
+    strips: inTime,
+    reach: 100,
+    valueText: (value) => `${value.toFixed(0)} %`,
+  });
+  return html`${inTime.length === 0 ? null : attainment}${stripChart({
+    ...over,
     title: `Imbalance over time, ${where}`,
     about: 'pending prefill tokens of the instances, coefficient of variation',
     strips: strips('imbalanceCv'),
-    partSeconds,
     valueText: (value) => value.toFixed(2),
   })}${stripChart({
+    ...over,
     title: `Waiting over time, ${where}`,
     about: 'requests that have arrived and have no first token yet',
     strips: strips('waiting'),
-    partSeconds,
     valueText: (value) => (value < 10 ? value.toFixed(1) : value.toFixed(0)),
   })}`;
+}
+
+/** All policies of a setting have the same arrivals, and of a run at any rate it is the same part. */
+function markOf(joined: Joined | null, partMs: number) {
+  if (joined === null) return null;
+  const text = `${joined.instances} joined at ${Math.round(joined.atMs / 1000)} s`;
+  return { at: Number((joined.atMs / partMs).toFixed(2)), text };
 }

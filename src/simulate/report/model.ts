@@ -81,7 +81,7 @@ export const rateWords = {
 
 type Conditions = Pick<
   SummaryRow,
-  'trace' | 'preset' | 'instances' | 'routers' | 'viewDelayMs' | 'queueMode'
+  'trace' | 'preset' | 'instances' | 'joined' | 'routers' | 'viewDelayMs' | 'queueMode'
 >;
 
 function settingKey(row: Conditions): string {
@@ -90,9 +90,10 @@ function settingKey(row: Conditions): string {
 }
 
 function nameOf(row: Conditions): { title: string; detail: string } {
-  const { trace, preset, instances, routers, viewDelayMs, queueMode } = row;
+  const { trace, preset, instances, joined, routers, viewDelayMs, queueMode } = row;
   const view = viewDelayMs === 0 ? [] : [`metrics ${short(viewDelayMs)} ms old`];
-  const fleet = [counted(instances, 'instance'), counted(routers, 'router')];
+  const more = joined === null ? '' : ` and ${joined.instances} that join`;
+  const fleet = [counted(instances, 'instance') + more, counted(routers, 'router')];
   return {
     title: `${trace} on ${preset}`,
     detail: [...fleet, ...view, queueWords[queueMode]].join(', '),

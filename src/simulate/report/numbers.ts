@@ -3,7 +3,16 @@
  * Pure.
  */
 import type { SummaryRow } from '../summary.ts';
-import { none, percent, perSecond, points, secondsOrLost, short, whole } from './format.ts';
+import {
+  none,
+  percent,
+  perSecond,
+  points,
+  seconds,
+  secondsOrLost,
+  short,
+  whole,
+} from './format.ts';
 import { type Html, html } from './html.ts';
 import type { Series } from './series.ts';
 
@@ -46,6 +55,14 @@ const columns: readonly Column[] = [
   number('moved', 'between queues of the router', (row) => row.migrations, whole),
 ];
 
+const backColumn: Column = number(
+  'back in',
+  'from the join until 90 % are in time for three hundredths of the run in a row',
+  (row) => row.backInMs,
+  seconds,
+  'never',
+);
+
 function hundredths(share: number): string {
   return (100 * share).toFixed(1);
 }
@@ -65,13 +82,15 @@ function number(
 }
 
 export function numberTable(rows: readonly SummaryRow[], series: readonly Series[]): Html {
-  const heads = columns.map(
+  const hasJoined = rows.some(({ joined }) => joined !== null);
+  const shown = hasJoined ? [...columns, backColumn] : columns;
+  const heads = shown.map(
     ({ head, hint }) =>
       html`<th scope="col"><button type="button" class="sort" title="${hint}">${head}</button></th>`,
   );
   const body = rows.map((row) => {
     const own = series.find(({ name }) => name === row.policy);
-    const cells = columns.map(({ text, value }) =>
+    const cells = shown.map(({ text, value }) =>
       value === undefined
         ? html`<td>${text(row)}</td>`
         : html`<td class="n" data-v="${value(row) ?? ''}">${text(row)}</td>`,

@@ -3,6 +3,7 @@
  * results in, text out.
  */
 import { formatFacts } from '../../bench/environment.ts';
+import type { Join } from '../options.ts';
 import type { SimulateReport } from '../output.ts';
 import { attainmentMin } from '../results.ts';
 import { attainmentChart, hitChart, stripCharts, ttftCharts } from './charts.ts';
@@ -121,13 +122,19 @@ function ablation(model: Model): Html | null {
 }
 
 function settingsText({ report }: Model): string {
-  const { arrivals, warmup, limit, maxInputTokens, set } = report.settings;
+  const { arrivals, join, warmup, limit, maxInputTokens, set } = report.settings;
   const said = [
     arrivals === 'spread' ? 'Batches of arrivals are spread over their window.' : 'Arrivals raw.',
+    join === null ? '' : joinText(join),
     warmup > 0 ? `The first ${counted(warmup, 'request')} count in no figure.` : '',
     limit === null ? '' : `At most ${counted(limit, 'request')} of a trace.`,
     maxInputTokens === null ? '' : `Inputs of at most ${whole(maxInputTokens)} tokens.`,
     Object.keys(set).length === 0 ? '' : `Options of every router: ${JSON.stringify(set)}.`,
   ];
   return said.filter((text) => text !== '').join(' ');
+}
+
+function joinText({ instances, share }: Join): string {
+  const more = counted(instances, 'instance');
+  return `When ${percent(share)} of the requests had arrived, ${more} joined; load is that of the fleet before.`;
 }

@@ -53,9 +53,10 @@ padding:12px 14px;container-type:inline-size}
 .plot text{font-size:12px;fill:var(--dim);paint-order:stroke;stroke:var(--ground);stroke-width:3px;stroke-linejoin:round}
 .plot .name{fill:var(--c);font-weight:600;font-size:11.5px}
 .end{text-anchor:end}.middle{text-anchor:middle}
-.grid,.axis,.level,.guide,.lead,.whisker,.line{fill:none;vector-effect:non-scaling-stroke}
+.grid,.axis,.level,.guide,.lead,.whisker,.line,.event{fill:none;vector-effect:non-scaling-stroke}
 .grid{stroke:var(--grid)}.axis{stroke:var(--line)}
 .level{stroke:var(--dim);stroke-dasharray:5 4}
+.event{stroke:var(--text);stroke-dasharray:3 2}
 .guide{stroke:var(--text);stroke-opacity:.45}
 .lead{stroke:var(--c);stroke-opacity:.35}
 .line{stroke:var(--c);stroke-width:1.7;stroke-dasharray:var(--dash);stroke-linejoin:round}
