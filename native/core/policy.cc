@@ -158,16 +158,23 @@ class DualMap final : public Policy {
     return pair == 0 ? key : xxh3Word(key, pair);
   }
 
-  // Whoever holds more of the prefix than both, wherever it is: an earlier turn went there.
-  static void addThird(const FleetView& fleet, const RequestView& request, Decision* out) noexcept {
+  // Whoever holds more of the prefix than both, wherever it is: an earlier turn went there. Or as
+  // much and has less to do: of what many share the pair holds no more than others.
+  void addThird(const FleetView& fleet, const RequestView& request, Decision* out) const noexcept {
     const uint32_t blocks = request.usesPrefixCache ? request.blocks : 0;
     const PrefixIndex::Holder holder = fleet.index.warmest(request.chain, blocks);
     if (holder.slot == kNone || !fleet.isAvailable(holder.slot)) return;
     // It may have served this model before, and not any more.
     const auto modelsOf = [&](uint32_t slot) { return fleet.state.slot(slot).models.load(); };
     if (modelsOf(holder.slot) != modelsOf(out->first)) return;
+    if (holder.slot == out->first || holder.slot == out->second) return;
     const Candidate third = fleet.measure(request, holder.slot, holder.blocks, false);
-    if (third.uncachedTokens >= out->chosen.uncachedTokens) return;
+    const Candidate& chosen = out->chosen;
+    if (third.uncachedTokens > chosen.uncachedTokens) return;
+    if (third.uncachedTokens == chosen.uncachedTokens &&
+        (hasPeers_ || third.pendingTokens >= chosen.pendingTokens)) {
+      return;
+    }
     out->third = out->other;
     out->other = out->chosen;
     out->chosen = third;

@@ -22,6 +22,9 @@ constexpr double kPeersLookMs = 250;
 // What they send breaks every promise: so much later an engine that computes nothing is not waited
 // for any more.
 constexpr double kPeersSlackMs = 300'000;
+// Of those that stand in the queue of everybody, so many a claim are looked up: what the instance
+// holds of them.
+constexpr uint32_t kMeasuredMax = 8;
 // Of a request that this router knows of nowhere, its home may hold what others sent there: one
 // part in so many.
 constexpr uint64_t kPeersShare = 2;
@@ -150,6 +153,7 @@ uint32_t Queues::pick(uint32_t slot, double nowMs, double* lookMs) noexcept {
     if (isLateA != isLateB) return isLateA == isLateTurn;
     return one < two;
   };
+  measured_ = 0;
   // Of its own and of everybody's: many of those that it may not take must not hide its own.
   uint32_t looked[2] = {0, 0};
   while (true) {
@@ -217,7 +221,11 @@ bool Queues::isWarmer(const Waiting& waiting, uint32_t index, const Stand& here)
 Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs) noexcept {
   const uint32_t place = placeOf(node);
   Waiting& waiting = waiting_[place];
-  const Stand& here = waiting.stand[standOf(node)];
+  Stand here = waiting.stand[standOf(node)];
+  if (here.slot == everybody_ && measured_++ < kMeasuredMax) {
+    // Taken for cold when it came; but what many share is held by many.
+    here.uncachedTokens = measureAt(waiting, slot).uncachedTokens;
+  }
   double thereMs = kNever;
   uint32_t warmer = 0;
   for (uint32_t index = 0; index < waiting.stands; ++index) {
@@ -258,16 +266,22 @@ Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs)
   return {false, options_.hasPeers ? std::min(dueMs, nowMs + kPeersLookMs) : dueMs};
 }
 
+// What an instance holds of a request that waits, now.
+Candidate Queues::measureAt(const Waiting& waiting, uint32_t slot) const noexcept {
+  const Reserved& reserved = waiting.reserved;
+  const uint32_t blocks = reserved.usesPrefixCache ? reserved.blocks : 0;
+  const PrefixIndex::PairHits hits = index_->hits(reserved.chain, blocks, slot, kNone);
+  return measure(*state_, reserved.tokensPerByte, reserved.promptTokens, slot, hits.first,
+                 hits.isFirstFresh);
+}
+
 // False if others have taken the room meanwhile.
 bool Queues::claim(uint32_t node, uint32_t slotIndex, double nowMs) noexcept {
   const uint32_t place = placeOf(node);
   Waiting& waiting = waiting_[place];
   // Its prefix may have become warmer, or colder, while it waited.
   const Reserved& reserved = waiting.reserved;
-  const uint32_t blocks = reserved.usesPrefixCache ? reserved.blocks : 0;
-  const PrefixIndex::PairHits hits = index_->hits(reserved.chain, blocks, slotIndex, kNone);
-  Candidate candidate = measure(*state_, reserved.tokensPerByte, reserved.promptTokens, slotIndex,
-                                hits.first, hits.isFirstFresh);
+  Candidate candidate = measureAt(waiting, slotIndex);
   InstanceSlot& slot = state_->slot(slotIndex);
   if (!slot.prefilling.tryAdd(candidate.uncachedTokens, options_.prefillWindowTokens,
                               &candidate.pendingTokens)) {

@@ -252,6 +252,7 @@ class Queues {
   [[nodiscard]] bool servesTheSame(const Waiting& waiting, uint32_t slot) const noexcept;
   [[nodiscard]] bool standsAt(const Waiting& waiting, uint32_t slot) const noexcept;
   [[nodiscard]] double expectedMs(uint32_t place, uint32_t index, double nowMs) const noexcept;
+  [[nodiscard]] Candidate measureAt(const Waiting& waiting, uint32_t slot) const noexcept;
   bool claim(uint32_t node, uint32_t slot, double nowMs) noexcept;
   void setFull(uint32_t slot, bool isFull) noexcept;
   [[nodiscard]] std::atomic<uint32_t>& standingOf(uint32_t slot) const noexcept;
@@ -279,6 +280,7 @@ class Queues {
   Waiting* waiting_;
   TreeNode* nodes_;
   double nextLookMs_ = kNever;
+  uint32_t measured_ = 0;  // during one claim
 };
 
 }  // namespace dualmap
