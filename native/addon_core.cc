@@ -288,6 +288,7 @@ CoreOptions optionsOf(const Napi::Object& from) {
   queue.order = static_cast<QueueOrder>(number("queueOrder"));
   queue.latePolicy = static_cast<LatePolicy>(number("latePolicy"));
   queue.prefillWindowTokens = static_cast<uint64_t>(number("prefillWindowTokens"));
+  queue.tokensPerBlock = options.placing.tokensPerByte * kBlockBytes;
   queue.coldClaimPrice = number("coldClaimPrice");
   queue.hasPeers = number("hasPeers") != 0;
   return options;

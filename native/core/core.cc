@@ -261,14 +261,14 @@ void Core::reserve(uint64_t id, Ticket& ticket, const Candidate& candidate, doub
 void Core::release(Ticket& ticket, double nowMs) noexcept {
   const uint32_t index = ticket.slot;
   InstanceSlot& slot = state_.slot(index);
-  const bool givesRoom = ticket.phase == Phase::prefilling;
-  if (givesRoom) slot.prefilling.subtract(ticket.uncachedTokens);
+  if (ticket.phase == Phase::prefilling) slot.prefilling.subtract(ticket.uncachedTokens);
   if (ticket.phase == Phase::decoding) slot.decoding.subtract(ticket.promptTokens);
   const uint64_t holds = slot.holds.fetch_sub(1, std::memory_order_relaxed);
   DUALMAP_ASSERT(holds >= 1, "an instance was given back more often than taken");
   ticket.phase = Phase::idle;
   ticket.slot = kNone;
-  if (givesRoom) queues_.offerRoom(index, nowMs);
+  // A decode that ends gives memory back.
+  queues_.offerRoom(index, nowMs);
 }
 
 void Core::suspect(uint64_t id, double nowMs) noexcept {

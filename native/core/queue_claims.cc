@@ -16,9 +16,9 @@ constexpr uint32_t kLateEvery = 16;
 constexpr double kSlackMs = 1;
 // What no candidate has room for is offered to so many others.
 constexpr uint32_t kOfferedMax = 8;
-// Other routers change what is in an engine without a word: so often it is looked at again. The
-// metrics that show them come once a second.
-constexpr double kPeersLookMs = 250;
+// What other routers send to an engine, and how full its memory is, change without a word: so often
+// it is looked at again. The metrics that show it come once a second.
+constexpr double kScrapeLookMs = 250;
 // What they send breaks every promise: so much later an engine that computes nothing is not waited
 // for any more.
 constexpr double kPeersSlackMs = 300'000;
@@ -74,6 +74,10 @@ bool Queues::isFullOfPeers(uint32_t slot, double nowMs) const noexcept {
   return peersTokensAt(slot, nowMs) > static_cast<double>(options_.prefillWindowTokens);
 }
 
+bool Queues::isOutOfMemory(uint32_t slot, double nowMs) const noexcept {
+  return isMemoryFull(state_->slot(slot), options_.tokensPerBlock, nowMs);
+}
+
 void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
   // Time passes for those that wait for a dead instance, too.
   if (options_.order == QueueOrder::deadline) {
@@ -82,10 +86,10 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
   }
   if (!isServing(slot)) return;
   if (isFullOfPeers(slot, nowMs)) {
-    if (standingOf(slot).load(std::memory_order_relaxed) > 0) noteLook(slot, nowMs + kPeersLookMs);
+    if (standingOf(slot).load(std::memory_order_relaxed) > 0) noteLook(slot, nowMs + kScrapeLookMs);
     return;
   }
-  while (hasRoom(slot)) {
+  while (hasRoom(slot, nowMs)) {
     double lookMs = kNever;
     const uint32_t node = pick(slot, nowMs, &lookMs);
     if (node == 0) {
@@ -94,11 +98,13 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
     }
     if (!claim(node, slot, nowMs)) break;
   }
+  // Its next scrape may tell another tale.
+  if (isOutOfMemory(slot, nowMs)) noteLook(slot, nowMs + kScrapeLookMs);
   if (!options_.isFleetWide) return;
-  if (hasRoom(slot)) return;
+  if (hasRoom(slot, nowMs)) return;
   setFull(slot, true);
   // Room may have been given back before the bit was set.
-  if (hasRoom(slot)) setFull(slot, false);
+  if (hasRoom(slot, nowMs)) setFull(slot, false);
 }
 
 // Instances that may have room, none of them a candidate of its: a few of them, in turns, as one is
@@ -263,7 +269,7 @@ Queues::Leave Queues::leavesToWarmer(uint32_t node, uint32_t slot, double nowMs)
   if (isTaken) return {};
   if (waiting.promiseMs == 0) waiting.promiseMs = nowMs + thereMs - ownThereMs;
   const double dueMs = waiting.promiseMs + slackMs;
-  return {false, options_.hasPeers ? std::min(dueMs, nowMs + kPeersLookMs) : dueMs};
+  return {false, options_.hasPeers ? std::min(dueMs, nowMs + kScrapeLookMs) : dueMs};
 }
 
 // What an instance holds of a request that waits, now.

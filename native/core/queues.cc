@@ -84,7 +84,8 @@ bool Queues::isAvailable(uint32_t slot, double nowMs) const noexcept {
          nowMs >= state_->slot(slot).suspectUntilMs.load(std::memory_order_relaxed);
 }
 
-bool Queues::hasRoom(uint32_t slot) const noexcept {
+bool Queues::hasRoom(uint32_t slot, double nowMs) const noexcept {
+  if (isOutOfMemory(slot, nowMs)) return false;
   const LoadWord::Value load = state_->slot(slot).prefilling.readInOrder();
   return load.requests == 0 || load.tokens < options_.prefillWindowTokens;
 }
@@ -109,7 +110,7 @@ void Queues::setFull(uint32_t slot, bool isFull) noexcept {
 bool Queues::tryPass(const Candidate& candidate, double nowMs, uint64_t* aheadTokens) noexcept {
   InstanceSlot& slot = state_->slot(candidate.slot);
   if (slot.standing.load(std::memory_order_seq_cst) > 0) return false;
-  if (isFullOfPeers(candidate.slot, nowMs)) return false;
+  if (isFullOfPeers(candidate.slot, nowMs) || isOutOfMemory(candidate.slot, nowMs)) return false;
   return slot.prefilling.tryAdd(candidate.uncachedTokens, options_.prefillWindowTokens,
                                 aheadTokens);
 }

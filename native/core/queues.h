@@ -34,6 +34,7 @@ struct QueueOptions {
   QueueOrder order = QueueOrder::deadline;
   LatePolicy latePolicy = LatePolicy::serve;
   uint64_t prefillWindowTokens = 4096;
+  double tokensPerBlock = 128;  // to compare requests with what an engine's memory holds
   double coldClaimPrice =
       8;                  // ms sooner for each ms of extra work, for a cold claim to be worth it
   bool hasPeers = false;  // other routers, which see nothing of this one, fill the same instances
@@ -262,7 +263,8 @@ class Queues {
   [[nodiscard]] bool isLeaving(uint32_t slot) const noexcept;
   [[nodiscard]] uint32_t generationOf(uint32_t slot) const noexcept;
   [[nodiscard]] bool mayMove(const Waiting& waiting, double nowMs) const noexcept;
-  [[nodiscard]] bool hasRoom(uint32_t slot) const noexcept;
+  [[nodiscard]] bool hasRoom(uint32_t slot, double nowMs) const noexcept;
+  [[nodiscard]] bool isOutOfMemory(uint32_t slot, double nowMs) const noexcept;
   [[nodiscard]] double peersTokensAt(uint32_t slot, double nowMs) const noexcept;
   [[nodiscard]] uint64_t aheadTokensAt(uint32_t slot, double nowMs) const noexcept;
   [[nodiscard]] bool isFullOfPeers(uint32_t slot, double nowMs) const noexcept;

@@ -19,6 +19,8 @@ export interface Engine {
   /** Requests as its metrics tell them: without and with a place in its batch. */
   readonly waiting: number;
   readonly running: number;
+  /** Share of its KV memory that requests hold, 0..1; `null`: it does not tell. */
+  readonly kvUse: number | null;
   /** Milliseconds of prefill and decode steps so far. */
   readonly busyMs: number;
   /** Prompt tokens found in the cache, and computed (each counted once), so far. */

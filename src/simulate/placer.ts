@@ -5,7 +5,7 @@
 import { planRebalance } from '../compute/rebalance.ts';
 import type { Config } from '../config/config.ts';
 import { options } from '../config/options.ts';
-import type { FleetState } from '../core/fleet-state.ts';
+import type { FleetState, Scraped } from '../core/fleet-state.ts';
 import type { Core } from '../core/native.ts';
 import { takeQueueSnapshot } from '../core/queue-snapshot.ts';
 import { Hotspots } from '../hotspots.ts';
@@ -20,8 +20,8 @@ export interface Placer {
   firstToken(request: number, nowMs: number): void;
   /** The request has ended, in whatever way. */
   end(request: number, nowMs: number): void;
-  /** What an engine's metrics said at `atMs`; without it nothing is told. */
-  scraped?(instance: number, waiting: number, running: number, atMs: number): void;
+  /** What an engine's metrics said; without it nothing is told. */
+  scraped?(instance: number, metrics: Scraped): void;
   /** So many engines more serve from now on, in the places after the others. */
   joined?(instances: number, nowMs: number): void;
   /** When `look` must be called though nothing has happened; infinity: never. */
@@ -125,8 +125,8 @@ export class CoreRouter implements Placer {
     this.#claim(nowMs);
   }
 
-  scraped(instance: number, waiting: number, running: number, atMs: number): void {
-    this.#state.setScraped(instance, { waiting, running, kvUse: null, atMs });
+  scraped(instance: number, metrics: Scraped): void {
+    this.#state.setScraped(instance, metrics);
   }
 
   /** As in a live router: the rings first, then whatever waits is looked at again. */

@@ -37,7 +37,7 @@ export interface Scenario {
   readonly rate: { readonly load: number } | { readonly qps: number };
   readonly seed: number;
   readonly arrivals: Arrivals;
-  /** Age of the engines' metrics as policies see them. None reads metrics yet. */
+  /** Age of the engines' metrics as routers see them. */
   readonly viewDelayMs: number;
   /** Requests at the start that count in no figure. */
   readonly warmup: number;
@@ -68,7 +68,7 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
   if (join !== null) {
     run.joinAfter(Math.max(1, Math.round(join.share * workload.count)), join.instances);
   }
-  if (routers > 1 && config.metricsPollIntervalMs !== null) {
+  if (config.metricsPollIntervalMs !== null) {
     run.scrapeEvery(config.metricsPollIntervalMs, scenario.viewDelayMs, seed);
   }
   run.toTheEnd();
@@ -168,7 +168,8 @@ export class Run implements EngineListener, Outlet {
       if (nextMs === Number.POSITIVE_INFINITY) break;
       if (this.#scrapes !== null && this.#scrapes.nextMs < nextMs) {
         nowMs = this.#scrapes.nextMs;
-        this.#scrapes.advance();
+        if (engineMs === Number.POSITIVE_INFINITY) this.#scrapes.skip(nextMs);
+        else this.#scrapes.advance();
       } else if (engineMs <= arrivalMs && engineMs <= lookMs) {
         nowMs = engineMs;
         engine.advance();

@@ -2,6 +2,7 @@
  * What routers see of the engines' metrics: every router reads all of them again and again, each
  * at moments of its own, and gets them some time later. Pure; time is the simulation's.
  */
+import type { Scraped } from '../core/fleet-state.ts';
 import { createRandom } from '../replay/random.ts';
 import type { Engine } from './engine.ts';
 import { EventHeap } from './event-heap.ts';
@@ -17,8 +18,8 @@ export interface ScrapeSetting {
 interface View {
   readonly placer: Placer;
   readonly atMs: number;
-  readonly waiting: readonly number[];
-  readonly running: readonly number[];
+  /** By instance. */
+  readonly metrics: readonly Scraped[];
 }
 
 /** As those of `fleet/engines/poller.ts`. */
@@ -40,13 +41,22 @@ export class Scrapes {
     this.#placers = placers;
     this.#setting = setting;
     this.#random = createRandom(setting.seed ^ 0x5c4a);
-    placers.forEach((_, at) => {
-      this.#asking.push(this.#random() * setting.intervalMs, at);
-    });
+    this.#begin(0);
   }
 
   get nextMs(): number {
     return Math.min(this.#asking.nextMs, this.#seenMs);
+  }
+
+  /**
+   * No engine does anything before `untilMs`: whatever is read until then is the same, so it is
+   * read once.
+   */
+  skip(untilMs: number): void {
+    const atMs = untilMs - this.#setting.ageMs;
+    const metrics = this.#metricsAt(atMs);
+    for (const placer of this.#placers) this.#show({ placer, atMs, metrics });
+    this.#begin(untilMs);
   }
 
   /** Does what is due at `nextMs`. */
@@ -60,22 +70,30 @@ export class Scrapes {
     return first === undefined ? Number.POSITIVE_INFINITY : first.atMs + this.#setting.ageMs;
   }
 
+  /** Every router at a moment of its own. */
+  #begin(fromMs: number): void {
+    this.#underWay.length = 0;
+    while (this.#asking.size > 0) this.#asking.pop();
+    this.#placers.forEach((_, at) => {
+      this.#asking.push(fromMs + this.#random() * this.#setting.intervalMs, at);
+    });
+  }
+
+  #metricsAt(atMs: number): Scraped[] {
+    return this.#engines.map(({ waiting, running, kvUse }) => ({ waiting, running, kvUse, atMs }));
+  }
+
   #ask(): void {
     const atMs = this.#asking.nextMs;
     const at = this.#asking.pop();
-    this.#underWay.push({
-      placer: this.#placers[at]!,
-      atMs,
-      waiting: this.#engines.map(({ waiting }) => waiting),
-      running: this.#engines.map(({ running }) => running),
-    });
+    this.#underWay.push({ placer: this.#placers[at]!, atMs, metrics: this.#metricsAt(atMs) });
     const pauseMs = this.#setting.intervalMs * (1 + jitter * (this.#random() - 0.5));
     this.#asking.push(atMs + pauseMs, at);
   }
 
-  #show({ placer, atMs, waiting, running }: View): void {
-    waiting.forEach((count, instance) => {
-      placer.scraped?.(instance, count, running[instance]!, atMs);
+  #show({ placer, metrics }: View): void {
+    metrics.forEach((seen, instance) => {
+      placer.scraped?.(instance, seen);
     });
   }
 }

@@ -42,6 +42,11 @@ export class SerialEngine implements Engine {
     return this.#ends.size + (this.#prefilling < 0 ? 0 : 1);
   }
 
+  /** Its cache is not where requests are computed. */
+  get kvUse(): null {
+    return null;
+  }
+
   submit(request: number, nowMs: number): void {
     this.#waiting.push(request);
     if (this.#prefilling >= 0) return;

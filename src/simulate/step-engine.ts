@@ -74,6 +74,10 @@ export class StepEngine implements Engine {
     return this.#running.length;
   }
 
+  get kvUse(): number {
+    return this.heldBlocks / this.#pool.capacity;
+  }
+
   submit(request: number, nowMs: number): void {
     const { inputTokens, outputTokens } = this.#workload;
     const tokens = inputTokens[request]! + outputTokens[request]!;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { FleetState } from '../../src/core/fleet-state.ts';
+import { FleetState, type Scraped } from '../../src/core/fleet-state.ts';
 import { Core, createStateMemory } from '../../src/core/native.ts';
 import type { Engine } from '../../src/simulate/engine.ts';
 import type { Placer } from '../../src/simulate/placer.ts';
@@ -21,14 +21,14 @@ function openCore() {
 }
 
 test('every router sees every engine at moments of its own, at its age', () => {
-  const engines = [3, 5].map((waiting) => ({ waiting, running: 1 }) as Engine);
+  const engines = [3, 5].map((waiting) => ({ waiting, running: 1, kvUse: waiting / 10 }) as Engine);
   const seen: string[][] = [[], []];
   let nowMs = 0;
   const ages = new Set<number>();
   const placers = seen.map((log) => ({
-    scraped(instance: number, waiting: number, running: number, atMs: number) {
+    scraped(instance: number, { waiting, running, kvUse, atMs }: Scraped) {
       ages.add(Math.round(nowMs - atMs));
-      log.push(`${instance}: ${waiting} ${running}`);
+      log.push(`${instance}: ${waiting} ${running} ${kvUse}`);
     },
   })) as unknown as Placer[];
   const scrapes = new Scrapes(engines, placers, { intervalMs: 1_000, ageMs: 100, seed: 1 });
@@ -39,7 +39,7 @@ test('every router sees every engine at moments of its own, at its age', () => {
   }
   expect([...ages]).toEqual([100]);
   for (const log of seen) {
-    expect(new Set(log)).toEqual(new Set(['0: 3 1', '1: 5 1']));
+    expect(new Set(log)).toEqual(new Set(['0: 3 1 0.3', '1: 5 1 0.5']));
     expect(log.length / 2).toBeGreaterThanOrEqual(9);
     expect(log.length / 2).toBeLessThanOrEqual(11);
   }
