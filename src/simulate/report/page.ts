@@ -10,41 +10,20 @@ import { attainmentChart, hitChart, stripCharts, ttftCharts } from './charts.ts'
 import { glanceTable, pairedTables, variantTables } from './comparisons.ts';
 import { counted, givenSeconds, percent, whole } from './format.ts';
 import { headline } from './headline.ts';
-import { Html, html } from './html.ts';
+import { type Html, html } from './html.ts';
 import { type Model, modelOf, type Setting } from './model.ts';
 import { numberTable } from './numbers.ts';
-import { script } from './script.ts';
-import { legend } from './series.ts';
-import { styleSheet } from './style.ts';
-
-/** Nothing may be loaded, nothing sent; style and script are those in the page. */
-const policyOfPage =
-  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+import { shellOf } from './shell.ts';
 
 export function reportPage(report: SimulateReport): string {
   const model = modelOf(report);
-  const title = 'What each policy would do';
-  const style = new Html(`<style>${styleSheet(model.series.length)}</style>`);
-  const { text } = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="content-security-policy" content="${policyOfPage}">
-<link rel="icon" href="data:,">
-<title>${title} – dualmap simulate</title>
-${style}
-</head>
-<body>
-<header class="wrap">
-<div><h1>${title}</h1><p class="sub">${subtitle(model)}</p></div>
-<button type="button" id="theme" hidden>light / dark</button>
-</header>
-<main>
-<div class="wrap">${headline(model)}</div>
-<div class="bar-of-switches">${legend(model.series)}</div>
-<div class="wrap">
-${overview(model)}
+  return shellOf({
+    title: 'What each policy would do',
+    origin: 'dualmap simulate',
+    subtitle: subtitle(model),
+    series: model.series,
+    top: headline(model),
+    rest: html`${overview(model)}
 ${model.settings.map((setting, index) => settingDetails(model, setting, index === 0))}
 ${ablation(model)}
 <h2>All figures</h2>
@@ -52,15 +31,9 @@ ${numberTable(report.summary, model.series)}
 <h2>How these figures came about</h2>
 <p class="sub">Simulated: the decision core of the router with a hand-cranked clock, over
 simulated engines. ${settingsText(model)}</p>
-<pre>${formatFacts(report.facts)}</pre>
-</div>
-</main>
-<div id="tip" role="status" hidden></div>
-<script type="module">${new Html(script)}</script>
-</body>
-</html>
-`;
-  return text;
+<pre>${formatFacts(report.facts)}</pre>`,
+    style: '',
+  });
 }
 
 function subtitle({ report, settings }: Model): string {

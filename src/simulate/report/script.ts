@@ -152,32 +152,36 @@ for (const chart of all('figure[data-parts]')) {
   follow(chart, { area, measured, places, placeAt, read, onLeave: () => undefined });
 }
 
-const table = document.getElementById('numbers');
-const body = table.tBodies[0];
-const heads = all('th', table);
-heads.forEach((head, column) => {
-  head.firstElementChild.addEventListener('click', () => {
-    const isUp = head.getAttribute('aria-sort') === 'ascending';
-    for (const other of heads) other.removeAttribute('aria-sort');
-    head.setAttribute('aria-sort', isUp ? 'descending' : 'ascending');
-    const side = isUp ? -1 : 1;
-    const keyOf = (row) => {
-      const cell = row.cells[column];
-      if (cell.dataset.v === undefined) return cell.textContent;
-      return cell.dataset.v === '' ? side * Infinity : Number(cell.dataset.v);
-    };
-    const rows = [...body.rows].map((row) => ({ row, key: keyOf(row) }));
-    rows.sort((a, b) => side * compare(a.key, b.key));
-    body.append(...rows.map(({ row }) => row));
+// Not every page has the table of all figures.
+const sortable = (table) => {
+  const body = table.tBodies[0];
+  const heads = all('th', table);
+  heads.forEach((head, column) => {
+    head.firstElementChild.addEventListener('click', () => {
+      const isUp = head.getAttribute('aria-sort') === 'ascending';
+      for (const other of heads) other.removeAttribute('aria-sort');
+      head.setAttribute('aria-sort', isUp ? 'descending' : 'ascending');
+      const side = isUp ? -1 : 1;
+      const keyOf = (row) => {
+        const cell = row.cells[column];
+        if (cell.dataset.v === undefined) return cell.textContent;
+        return cell.dataset.v === '' ? side * Infinity : Number(cell.dataset.v);
+      };
+      const rows = [...body.rows].map((row) => ({ row, key: keyOf(row) }));
+      rows.sort((a, b) => side * compare(a.key, b.key));
+      body.append(...rows.map(({ row }) => row));
+    });
   });
-});
-document.getElementById('filter').addEventListener('input', (event) => {
-  const words = event.target.value.toLowerCase().split(' ').filter((word) => word !== '');
-  for (const row of body.rows) {
-    const text = row.textContent.toLowerCase();
-    row.hidden = !words.every((word) => text.includes(word));
-  }
-});
+  document.getElementById('filter').addEventListener('input', (event) => {
+    const words = event.target.value.toLowerCase().split(' ').filter((word) => word !== '');
+    for (const row of body.rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+  });
+};
+const table = document.getElementById('numbers');
+if (table !== null) sortable(table);
 
 // A link to a setting opens it.
 const open = () => {
