@@ -62,6 +62,13 @@ export const presets = {
   'a100-14b': stepModel(stepConstants['a100-14b']),
   'h100-7b': stepModel(stepConstants['h100-7b']),
   'h100-14b': stepModel(stepConstants['h100-14b']),
+  /** 7B as in the plain simulation that the project began with: the cache of the paper's release. */
+  'plain-7b': {
+    kind: 'serial',
+    prefillPerTokenUs: emulated['paper-7b'].prefillPerTokenUs,
+    decodeStepMs: emulated['paper-7b'].decodeStepMs,
+    cacheTokens: 2_340 * 512,
+  },
   /** For queueing theory: no cache, 1 ms a token, done with the first token. */
   serial: { kind: 'serial', prefillPerTokenUs: 1000, decodeStepMs: 0, cacheTokens: 0 },
 } as const satisfies Record<string, EngineModel>;
