@@ -2,10 +2,10 @@
 import { basename, isAbsolute } from 'node:path';
 import { runFacts } from '../../dist/bench/environment.js';
 
-export function factsOf(program) {
+export function factsOf(program, folder = 'bench/replay') {
   const words = process.argv.slice(2).map((word) => {
     const named = isAbsolute(word) ? basename(word) : word;
     return named === '' || /[\s;]/.test(named) ? `'${named}'` : named;
   });
-  return { ...runFacts([], {}), command: [`node bench/replay/${program}`, ...words].join(' ') };
+  return { ...runFacts([], {}), command: [`node ${folder}/${program}`, ...words].join(' ') };
 }

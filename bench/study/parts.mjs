@@ -1,0 +1,156 @@
+/**
+ * What the study runs: parts, each made of sweeps, and each sweep one call of `dualmap simulate`.
+ * Data only. `flags` are the options of that command by their fields; a sweep's `name` stands in
+ * every row that came of it.
+ */
+import { orderSweeps } from './paper-order.mjs';
+
+/** Every baseline. */
+export const rivals = [
+  'round_robin',
+  'random',
+  'least_requests',
+  'least_tokens',
+  'power_of_two',
+  'consistent_hash',
+  'bounded_hash',
+  'min_ttft',
+  'preble',
+  'cache_aware',
+  'dynamo_cost',
+  'llmd_default',
+  'lmetric',
+];
+export const ours = ['dualmap', 'dualmap-paper'];
+export const policies = [...ours, ...rivals];
+
+/** What the paper compares with: Cache Affinity, Least Loaded, Min-TTFT, Preble. */
+export const paperRivals = ['consistent_hash', 'least_tokens', 'min_ttft', 'preble'];
+
+const conversation = { file: 'conversation_trace.jsonl.gz', maxInputTokens: 20_480 };
+/** The paper's 14B serves shorter prompts. */
+const shortConversation = { ...conversation, maxInputTokens: 10_240 };
+const toolagent = { file: 'toolagent_like.SYNTHETIC.jsonl.gz', maxInputTokens: null };
+const synthetic = { file: 'synthetic_trace.jsonl.gz', maxInputTokens: null };
+
+/** Three traces on four engines. */
+function everywhere(name, flags) {
+  const presets = 'paper-7b,paper-14b,a100-7b,h100-14b';
+  return [
+    { name, trace: conversation, flags: { ...flags, preset: 'paper-7b,a100-7b,h100-14b' } },
+    { name, trace: shortConversation, flags: { ...flags, preset: 'paper-14b' } },
+    { name, trace: toolagent, flags: { ...flags, preset: presets } },
+    { name, trace: synthetic, flags: { ...flags, preset: presets } },
+  ];
+}
+
+const loads = '0.5,0.7,0.9,1.0,1.1,1.25,1.4';
+const few = [...ours, ...paperRivals, 'llmd_default'].join(',');
+const twoPresets = 'paper-7b,a100-7b';
+
+const switches = [
+  'queue-order=fcfs',
+  'queue-order=hit',
+  'binding=early',
+  'binding=early,rebalance=on',
+  'binding-width=pair',
+  'binding-width=pair,key-level=0',
+  'cold-claim-price=0',
+  'estimate=linear',
+  'prefill-window-tokens=1',
+].join(';');
+
+/** The paper's own ablation: its rule, without rebalancing, and min-TTFT inside the pair. */
+const paperSwitches = 'rebalance=off;rebalance=off,slo-fraction=0.01';
+
+function ablation() {
+  const flags = { policy: 'dualmap', preset: twoPresets, load: '0.9,1.1', vary: switches };
+  return [
+    { name: 'switches', trace: conversation, flags },
+    { name: 'switches', trace: toolagent, flags },
+    {
+      name: 'paper',
+      trace: shortConversation,
+      flags: {
+        policy: 'dualmap-paper',
+        preset: 'paper-14b',
+        load: '0.7,0.9,1.0,1.1',
+        vary: paperSwitches,
+      },
+    },
+  ];
+}
+
+/** As many requests for an instance everywhere, as far as the trace has them. */
+function fleet(limit) {
+  return [8, 16, 24, 32].map((instances) => ({
+    name: `${instances} instances`,
+    trace: conversation,
+    limit: Math.round((limit * instances) / 8),
+    flags: { policy: few, queue: 'router', instances: String(instances), load: '0.9,1.1' },
+  }));
+}
+
+/** An eighth of the requests warms the caches up. One router reads no metrics: it has no view. */
+function routers(limit) {
+  const policy = 'dualmap,consistent_hash,preble,min_ttft,least_tokens,llmd_default';
+  const common = { policy, queue: 'router', preset: twoPresets, load: '0.7,0.9,1.0,1.1' };
+  const flags = { ...common, warmup: String(Math.round(limit / 8)) };
+  const settings = [1, 2, 4, 8].flatMap((count) =>
+    (count === 1 ? ['0'] : ['0', '100']).map((viewDelayMs) => ({
+      name: `${count} routers`,
+      flags: {
+        ...flags,
+        routers: String(count),
+        viewDelayMs,
+        ...(count === 1 ? {} : { set: `replicas=${count}` }),
+      },
+    })),
+  );
+  return [conversation, toolagent].flatMap((trace) =>
+    settings.map((setting) => ({ ...setting, trace })),
+  );
+}
+
+/** In the order of running. `sweepsOf` takes the number of requests asked for. */
+export const parts = {
+  'same-queue': {
+    seedsMax: 5,
+    sweepsOf: () =>
+      everywhere('same queue', { policy: policies.join(','), queue: 'router', load: loads }),
+  },
+  shipped: {
+    seedsMax: 3,
+    sweepsOf: () =>
+      everywhere('shipped', { policy: policies.join(','), queue: 'auto', load: loads }),
+  },
+  goodput: {
+    seedsMax: 3,
+    sweepsOf: () =>
+      everywhere('goodput', {
+        policy: `${few},dynamo_cost,lmetric,bounded_hash`,
+        queue: 'auto',
+        goodput: true,
+      }),
+  },
+  ablation: { seedsMax: 5, sweepsOf: ablation },
+  fleet: { seedsMax: 3, sweepsOf: fleet },
+  routers: { seedsMax: 3, sweepsOf: routers },
+  'paper-order': { seedsMax: 5, sweepsOf: () => orderSweeps({ conversation, toolagent }) },
+  raw: {
+    seedsMax: 3,
+    sweepsOf: () => [
+      {
+        name: 'raw',
+        trace: conversation,
+        flags: {
+          policy: few,
+          queue: 'router',
+          preset: twoPresets,
+          load: '0.7,0.9,1.0,1.1,1.25',
+          arrivals: 'raw',
+        },
+      },
+    ],
+  },
+};

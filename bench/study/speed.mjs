@@ -1,0 +1,28 @@
+/**
+ * How fast the simulator itself is: simulated requests a second on one core, the best of three runs
+ * of the same scenario. In this thread, while nothing else runs.
+ */
+import runCell from '../../dist/simulate/cell-task.js';
+import { parseSimulateOptions } from '../../dist/simulate/options.js';
+import { tasksOf } from '../../dist/simulate/sweep.js';
+
+const rounds = 3;
+/** What is asked of it, with eight instances. */
+const budgets = [
+  { preset: 'paper-7b', atLeast: 50_000 },
+  { preset: 'a100-7b', atLeast: 10_000 },
+];
+
+export function measureSpeed(workload) {
+  const speeds = budgets.map(({ preset, atLeast }) => {
+    const flags = { trace: workload.trace, preset, policy: 'dualmap', load: '0.9' };
+    const [task] = tasksOf([workload], parseSimulateOptions(flags));
+    const rates = Array.from({ length: rounds }, () => {
+      const startMs = performance.now();
+      runCell(task);
+      return Math.round((1000 * workload.count) / (performance.now() - startMs));
+    });
+    return { preset, atLeast, rates, best: Math.max(...rates) };
+  });
+  return { speeds };
+}
