@@ -8,21 +8,33 @@ import {
   pairedTables,
   variantTables,
 } from '../../dist/simulate/report/comparisons.js';
-import { percent, points, secondsOrLost, short } from '../../dist/simulate/report/format.js';
+import {
+  percent,
+  perSecond,
+  points,
+  secondsOrLost,
+  short,
+} from '../../dist/simulate/report/format.js';
 import { heatTable } from '../../dist/simulate/report/heat-table.js';
 import { html } from '../../dist/simulate/report/html.js';
 import { lineChart } from '../../dist/simulate/report/line-chart.js';
 import { modelOf, rateOf } from '../../dist/simulate/report/model.js';
+import { attainmentMin } from '../../dist/simulate/results.js';
 import { policies } from './parts.mjs';
 
 /** The looks of a policy are the same in every picture of the page. */
 export const series = policies.map((name, index) => ({ index, name }));
 
 /** Rows of one part as a sweep's report has them. */
-function modelOfRows(part, rows, { goodput = false } = {}) {
+function modelOfRows(part, rows, { goodput = false, hasDetail = false } = {}) {
   const settings = { sloTtftMs: 5000, goodput, qps: [], seeds: rows[0].seeds };
   const model = modelOf({ settings, summary: rows, cells: [] });
-  const named = model.settings.map((setting) => ({ ...setting, id: `${part}-${setting.id}` }));
+  const named = model.settings.map((setting) => {
+    const [{ qps, load }] = setting.rows;
+    const detail = `load 1 is ${perSecond(qps / load)} requests a second`;
+    const id = `${part}-${setting.id}`;
+    return hasDetail ? { ...setting, id } : { ...setting, id, detail };
+  });
   return { ...model, series, settings: named };
 }
 
@@ -49,6 +61,9 @@ function figuresTable({ title, rates, rows }) {
   return heatTable({ caption, corner: 'policy', columns, rows: body });
 }
 
+const folded = (words, details) =>
+  html`<details class="folded"><summary>${words}</summary>${details}</details>`;
+
 /** Lines over the load for every trace and engine, with all figures folded away. */
 export function loadSection(part, rows, { heading, about }) {
   if (rows.length === 0) return null;
@@ -56,25 +71,34 @@ export function loadSection(part, rows, { heading, about }) {
   const charts = model.settings.map((setting) => attainmentChart(model, setting));
   const details = model.settings.map(
     (setting) =>
-      html`<details class="setting" id="${setting.id}"><summary>${setting.title}<small>all figures, and <code>dualmap</code> against each</small></summary>${figuresTable(setting)}${pairedTables(model, setting)}</details>`,
+      html`<details class="setting" id="${setting.id}"><summary>${setting.title}<small>${setting.detail}</small></summary>${figuresTable(setting)}${pairedTables(model, setting)}</details>`,
   );
   return html`<h2 id="${part}">${heading}</h2><p class="sub">${about}</p>
 ${glanceTable(model)}
 <div class="grid-of-charts three overview">${charts}</div>
-<div class="folded">${details}</div>`;
+${folded('All figures, and dualmap against each', details)}`;
 }
 
 export function goodputSection(rows) {
   if (rows.length === 0) return null;
+  // Where too many are out of reach at any rate, there is no goodput to draw.
   const model = modelOfRows('goodput', rows, { goodput: true });
-  const charts = model.settings.map((setting) => attainmentChart(model, setting));
-  const tables = model.settings.map((setting) => {
+  const drawn = model.settings.filter(({ rows: own }) =>
+    own.some((row) => row.attainment >= attainmentMin),
+  );
+  const left = model.settings.filter((setting) => !drawn.includes(setting));
+  const note =
+    left.length === 0
+      ? null
+      : html`<p class="note">Not drawn, because at no rate 90 % are in time: ${left.map(({ title }) => title).join(', ')}.</p>`;
+  const charts = drawn.map((setting) => attainmentChart(model, setting));
+  const tables = drawn.map((setting) => {
     const own = { ...setting, rows: setting.rows.filter(({ policy }) => policy !== 'dualmap') };
-    return html`<details class="setting" id="${setting.id}"><summary>${setting.title}<small><code>dualmap</code> against each</small></summary>${pairedTables(model, own)}</details>`;
+    return html`<details class="setting" id="${setting.id}"><summary>${setting.title}<small>${setting.detail}</small></summary>${pairedTables(model, own)}</details>`;
   });
   return html`<h2 id="goodput">Goodput: the highest rate with 90 % in time, each as shipped</h2>
-<div class="grid-of-charts three overview">${charts}</div>
-<div class="folded">${tables}</div>`;
+<div class="grid-of-charts three overview">${charts}</div>${note}
+${folded('dualmap against each', tables)}`;
 }
 
 /** What each switch of a policy is worth. */
@@ -91,7 +115,8 @@ export function ablationSection(rows) {
   return html`<h2 id="ablation">What each switch is worth</h2>
 <p class="sub">The policy as it is, against itself with one thing changed: above 0 points, and
 below a ratio of 1, the switch earns its place. Of the paper’s rule:
-<code>slo-fraction=0.01</code> is min-TTFT inside the pair.</p>${groups}`;
+<code>slo-fraction=0.01</code> is min-TTFT inside the pair. Estimates that are learnt are not
+simulated: every router is told the true time a token.</p>${groups}`;
 }
 
 /** Lines over a number of things: instances, routers. `pick(policy, x)` is a row. */
@@ -176,7 +201,7 @@ export function routersSection(rows) {
       countChart({ ...common, title: 'Prompt tokens from caches', of: hitRatio, pick: pick(0.9) }),
     ];
   });
-  const model = modelOfRows('routers', rows);
+  const model = modelOfRows('routers', rows, { hasDetail: true });
   const details = model.settings.map(
     (setting) =>
       html`<details class="setting" id="${setting.id}"><summary>${setting.title}<small>${setting.detail}</small></summary>${figuresTable(setting)}</details>`,
@@ -185,7 +210,7 @@ export function routersSection(rows) {
 <p class="sub">Everybody behind the same queue, each router with its share of an instance’s room,
 metrics of the engines ${short(delayMs)} ms old (one router needs none).</p>
 <div class="grid-of-charts">${charts}</div>
-<div class="folded">${details}</div>`;
+${folded('All figures', details)}`;
 }
 
 /** The batches of the trace as they are, beside the same spread over their windows. */

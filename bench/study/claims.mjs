@@ -104,7 +104,7 @@ const minTtft = 'rebalance=off,slo-fraction=0.01';
 
 /** The published rule with a switch against itself without; gains over the loads. */
 function switchClaim(rows, { withIt, without, measure, ...claim }) {
-  const own = rows.filter((row) => row.sweep === 'paper' && row.policy === 'dualmap-paper');
+  const own = rows.filter((row) => row.sweep === 'paper' && row.preset === 'paper-14b');
   const { of } = measures[measure];
   const found = own
     .filter(({ variant }) => variant === withIt)

@@ -90,9 +90,16 @@ font-size:.78rem;white-space:nowrap}
 .words{width:100%}
 nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin-top:14px;font-size:.88rem}
 main h3{margin:22px 0 4px}.tile h3{margin:0}
-.folded{margin-top:16px}.folded details.setting{margin-bottom:6px}
+.folded{margin-top:16px}.folded>summary{cursor:pointer}
+.folded details.setting{margin:8px 0}
+.why{margin:16px 0;padding-left:20px;max-width:75em}.why li{margin:4px 0}
 pre.facts{margin-bottom:10px}
-@media (max-width:640px){.words td,.words th{min-width:150px}}
+@media (max-width:640px){
+.words thead{display:none}.words,.words tbody{display:block}
+.words tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
+.words td,.words th{display:block;border:0;padding:2px 0}.words td:empty{display:none}
+.words td[data-head]::before{content:attr(data-head) ": ";color:var(--dim)}
+}
 `;
 
 const targets = targetsOf(study);
@@ -101,7 +108,8 @@ const shippedAbout =
 const rest = html`${claimsSection(study)}
 ${loadSection('same-queue', study['same-queue'], {
   heading: 'In time, the same queue for all',
-  about: 'Every request waits in the router, in order of its deadline; what differs is the rule.',
+  about:
+    'Every request waits in the router, in order of its deadline (dualmap-paper: in its own order, longest hit first); what differs is the rule.',
 })}
 ${loadSection('shipped', study.shipped, {
   heading: 'In time, each as it is shipped',
@@ -133,7 +141,7 @@ const seedCounts = files.flatMap(({ settings }) => settings.seeds ?? []);
 const page = shellOf({
   title: 'DualMap: the study',
   origin: 'dualmap',
-  subtitle: `Fifteen policies on simulated fleets of eight instances: two real traces and a synthetic one, four engines, ${Math.min(...seedCounts)} to ${Math.max(...seedCounts)} seeds, first token within 5 s.`,
+  subtitle: `Fifteen policies on simulated fleets of eight instances: a recorded trace, one of public datasets and a synthetic stand-in, four engines, ${Math.min(...seedCounts)} to ${Math.max(...seedCounts)} seeds, first token within 5 s.`,
   series,
   top: html`${headlineSection(study, targets)}<nav aria-label="Parts">${links.map(([id, words]) => html`<a href="#${id}">${words}</a>`)}</nav>${targetsSection(targets)}`,
   rest,

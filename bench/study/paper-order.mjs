@@ -8,7 +8,7 @@
 const plain = 'slo-fraction=1,estimate=linear,prefill-window-tokens=1';
 
 const rule = { name: 'DualMap rule', policy: 'dualmap-paper', set: 'rebalance=off' };
-const leastLoaded = { name: 'least loaded', policy: 'least_tokens' };
+const leastLoaded = { name: 'least loaded', policy: 'least_requests' };
 const oneRing = { name: 'one ring', policy: 'consistent_hash' };
 const minTtft = { name: 'min-TTFT', policy: 'min_ttft' };
 const preble = { name: 'Preble-like', policy: 'preble' };

@@ -31,6 +31,8 @@ const conversation = { file: 'conversation_trace.jsonl.gz', maxInputTokens: 20_4
 /** The paper's 14B serves shorter prompts. */
 const shortConversation = { ...conversation, maxInputTokens: 10_240 };
 const toolagent = { file: 'toolagent_like.SYNTHETIC.jsonl.gz', maxInputTokens: null };
+/** The plain simulation's rates fit the saturation of this selection only. */
+const shortToolagent = { ...toolagent, maxInputTokens: 20_480 };
 const synthetic = { file: 'synthetic_trace.jsonl.gz', maxInputTokens: null };
 
 /** Three traces on four engines. */
@@ -56,28 +58,25 @@ const switches = [
   'binding-width=pair',
   'binding-width=pair,key-level=0',
   'cold-claim-price=0',
-  'estimate=linear',
   'prefill-window-tokens=1',
 ].join(';');
 
-/** The paper's own ablation: its rule, without rebalancing, and min-TTFT inside the pair. */
-const paperSwitches = 'rebalance=off;rebalance=off,slo-fraction=0.01';
+/** The paper's own ablation, then the queue's order and the engine's room. */
+const paperSwitches = [
+  'rebalance=off',
+  'rebalance=off,slo-fraction=0.01',
+  'queue-order=deadline',
+  'queue-order=deadline,prefill-window-tokens=4096',
+].join(';');
 
 function ablation() {
   const flags = { policy: 'dualmap', preset: twoPresets, load: '0.9,1.1', vary: switches };
+  const paper = { policy: 'dualmap-paper', load: '0.7,0.9,1.0,1.1', vary: paperSwitches };
   return [
     { name: 'switches', trace: conversation, flags },
     { name: 'switches', trace: toolagent, flags },
-    {
-      name: 'paper',
-      trace: shortConversation,
-      flags: {
-        policy: 'dualmap-paper',
-        preset: 'paper-14b',
-        load: '0.7,0.9,1.0,1.1',
-        vary: paperSwitches,
-      },
-    },
+    { name: 'paper', trace: conversation, flags: { ...paper, preset: twoPresets } },
+    { name: 'paper', trace: shortConversation, flags: { ...paper, preset: 'paper-14b' } },
   ];
 }
 
@@ -136,7 +135,10 @@ export const parts = {
   ablation: { seedsMax: 5, sweepsOf: ablation },
   fleet: { seedsMax: 3, sweepsOf: fleet },
   routers: { seedsMax: 3, sweepsOf: routers },
-  'paper-order': { seedsMax: 5, sweepsOf: () => orderSweeps({ conversation, toolagent }) },
+  'paper-order': {
+    seedsMax: 5,
+    sweepsOf: () => orderSweeps({ conversation, toolagent: shortToolagent }),
+  },
   raw: {
     seedsMax: 3,
     sweepsOf: () => [

@@ -4,6 +4,7 @@
  */
 import { meanDifference, meanRatio } from '../../dist/simulate/means.js';
 import { percent, points, seconds, short } from '../../dist/simulate/report/format.js';
+import { attainmentMin } from '../../dist/simulate/results.js';
 import { rivals } from './parts.mjs';
 import { bestOf, differenceOf, settingsOf } from './rows.mjs';
 
@@ -145,6 +146,8 @@ export function goodputCells(rows, own, names) {
     const mine = setting.get(own);
     const best = bestOf(setting, names, (row) => row.qps);
     if (mine === undefined || best === null) return [];
+    // Where too many are out of reach at any rate, a bisection ends at its lowest one.
+    if (Math.max(mine.attainment, best.attainment) < attainmentMin) return [];
     const by = meanRatio(mine.qpsSeeds, best.qpsSeeds);
     return by === null ? [] : [{ own: mine, best, ratio: by }];
   });

@@ -9,7 +9,10 @@ const { targetsOf } = await load('targets.mjs');
 const { gainText, claimsOf } = await load('claims.mjs');
 const { orderFindings, orderSweeps, swapped } = await load('paper-order.mjs');
 const { putBetweenMarkers, readmeTables } = await load('readme-table.mjs');
-const { parts, rivals } = await load('parts.mjs');
+const { parts, policies, rivals } = await load('parts.mjs');
+const { claimReasons, findings } = await load('findings.mjs');
+const charts = await load('chart-sections.mjs');
+const words = await load('verdict-sections.mjs');
 
 type Given = Parameters<typeof cellOf>[0];
 interface Row extends Record<string, unknown> {
@@ -135,6 +138,9 @@ describe('targets', () => {
     const of = (routers: readonly object[]) =>
       ['eight-hits', 'eight-ring', 'eight-aware'].map((id) => target({ routers }, id).isMet);
     expect(of(rows)).toEqual([true, true, false]);
+    const ring = { policy: 'consistent_hash', routers: 8, attained: [0.65, 0.65] };
+    const own = { policy: 'dualmap', routers: 8, attained: [0.6, 0.6] };
+    expect(target({ routers: rowsOf([own, ring]) }, 'eight-ring').isMet).toBe(false);
     const fewer = rows.map((row) => (row.routers === 8 ? { ...row, hitRatio: 0.26 } : row));
     expect(of(fewer)[0]).toBe(false);
   });
@@ -211,6 +217,66 @@ test('the README has the four best rivals, and the best one behind the same queu
   expect(filled).not.toContain('old');
   expect(putBetweenMarkers(filled, text)).toBe(filled);
   expect(() => putBetweenMarkers('nothing', text)).toThrow(/study/);
+});
+
+describe('the page', () => {
+  const sweep = (more: Given = {}) =>
+    policies.flatMap((policy: never) =>
+      [0.9, 1].map((load) => ({ policy, load, ...more, attained: [0.7, 0.8] })),
+    );
+  const study = {
+    ...empty,
+    'same-queue': rowsOf(sweep({ trace: 'conversation_trace' })),
+    shipped: rowsOf(sweep({ trace: 'conversation_trace' })),
+    goodput: rowsOf(
+      policies.map((policy: never) => ({ policy, attained: [0.9, 0.9] })),
+      { goodput: true },
+    ),
+    fleet: [8, 16].flatMap((instances) => rowsOf(sweep({ instances }))),
+    routers: [1, 8].flatMap((routers) => rowsOf(sweep({ routers }))),
+    raw: rowsOf(sweep({ trace: 'conversation_trace' })),
+    ablation: rowsOf([...sweep(), ...sweep({ variant: 'binding=early' })]).map((row) => {
+      return { ...row, sweep: 'switches' };
+    }),
+    'paper-order': orderSweeps({}).map(({ name }: { name: string }) => {
+      return { sweep: name, attainment: 0.5, hitRatio: 0.25 };
+    }),
+  };
+
+  test('is whole: every element is closed, and nothing is NaN or undefined', () => {
+    const { 'same-queue': same, shipped, goodput, ablation, fleet, routers, raw } = study;
+    const targets = targetsOf(study);
+    const heads = { heading: 'a', about: 'b' };
+    const sections: { text: string }[] = [
+      words.headlineSection(study, targets),
+      words.targetsSection(targets),
+      words.claimsSection(study),
+      words.orderSection(study['paper-order']),
+      charts.loadSection('same-queue', same, heads),
+      charts.loadSection('shipped', shipped, heads),
+      charts.goodputSection(goodput),
+      charts.ablationSection(ablation),
+      charts.fleetSection(fleet),
+      charts.routersSection(routers),
+      charts.rawSection(raw, same),
+    ];
+    for (const { text } of sections) {
+      expect(text.length).toBeGreaterThan(200);
+      expect(text).not.toMatch(/NaN|undefined|Infinity|\[object|https?:/);
+      for (const tag of ['figure', 'svg', 'table', 'details', 'ul', 'li', 'div', 'p', 'g', 'td']) {
+        const opened = text.match(new RegExp(`<${tag}[ >]`, 'g'))?.length ?? 0;
+        expect([tag, opened]).toEqual([tag, text.split(`</${tag}>`).length - 1]);
+      }
+    }
+  });
+
+  test('says nothing of what was not run', () => {
+    expect(findings(empty, targetsOf(empty))).toHaveLength(1);
+    expect(findings(study, targetsOf(study))).toHaveLength(5);
+    expect(claimReasons(empty)).toHaveLength(1);
+    expect(charts.fleetSection([])).toBeNull();
+    expect(charts.rawSection([], [])).toBeNull();
+  });
 });
 
 test('every part can be asked for, and runs the reference where it is compared', () => {
