@@ -1,6 +1,6 @@
 /**
- * The study's page, what is drawn: attainment over load, goodput, the worth of each switch, larger
- * fleets, several routers, raw arrivals. Pure.
+ * The study's page, what is drawn over the load: attainment, goodput, the worth of
+ * each switch. Pure.
  */
 import { attainmentChart } from '../../dist/simulate/report/charts.js';
 import {
@@ -8,16 +8,9 @@ import {
   pairedTables,
   variantTables,
 } from '../../dist/simulate/report/comparisons.js';
-import {
-  percent,
-  perSecond,
-  points,
-  secondsOrLost,
-  short,
-} from '../../dist/simulate/report/format.js';
+import { percent, perSecond, secondsOrLost, short } from '../../dist/simulate/report/format.js';
 import { heatTable } from '../../dist/simulate/report/heat-table.js';
 import { html } from '../../dist/simulate/report/html.js';
-import { lineChart } from '../../dist/simulate/report/line-chart.js';
 import { modelOf, rateOf } from '../../dist/simulate/report/model.js';
 import { attainmentMin } from '../../dist/simulate/results.js';
 import { policies } from './parts.mjs';
@@ -26,7 +19,7 @@ import { policies } from './parts.mjs';
 export const series = policies.map((name, index) => ({ index, name }));
 
 /** Rows of one part as a sweep's report has them. */
-function modelOfRows(part, rows, { goodput = false, hasDetail = false } = {}) {
+export function modelOfRows(part, rows, { goodput = false, hasDetail = false } = {}) {
   const settings = { sloTtftMs: 5000, goodput, qps: [], seeds: rows[0].seeds };
   const model = modelOf({ settings, summary: rows, cells: [] });
   const named = model.settings.map((setting) => {
@@ -39,7 +32,7 @@ function modelOfRows(part, rows, { goodput = false, hasDetail = false } = {}) {
 }
 
 /** Every policy at every load: in time, median. */
-function figuresTable({ title, rates, rows }) {
+export function figuresTable({ title, rates, rows }) {
   const best = rates.map((rate) =>
     Math.max(...rows.filter((row) => rateOf(row, 'load') === rate).map((row) => row.attainment)),
   );
@@ -61,7 +54,7 @@ function figuresTable({ title, rates, rows }) {
   return heatTable({ caption, corner: 'policy', columns, rows: body });
 }
 
-const folded = (words, details) =>
+export const folded = (words, details) =>
   html`<details class="folded"><summary>${words}</summary>${details}</details>`;
 
 /** Lines over the load for every trace and engine, with all figures folded away. */
@@ -117,130 +110,4 @@ export function ablationSection(rows) {
 below a ratio of 1, the switch earns its place. Of the paper’s rule:
 <code>slo-fraction=0.01</code> is min-TTFT inside the pair. Estimates that are learnt are not
 simulated: every router is told the true time a token.</p>${groups}`;
-}
-
-/** Lines over a number of things: instances, routers. `pick(policy, x)` is a row. */
-function countChart({ title, about, xs, word, pick, of, names }) {
-  const lines = series
-    .filter(({ name }) => names.includes(name))
-    .map((one) => {
-      const rows = xs.map((x) => pick(one.name, x) ?? null);
-      return {
-        series: one,
-        values: rows.map((row) => (row === null ? null : of(row))),
-        halves: rows.map(() => null),
-        texts: rows.map((row) => (row === null ? '–' : percent(of(row)))),
-      };
-    });
-  const values = lines.flatMap((line) => line.values).filter((value) => value !== null);
-  return lineChart({
-    title,
-    about,
-    xLabel: word,
-    yLabel: '%',
-    xs,
-    xTexts: xs.map((x) => `${x} ${word}`),
-    lines,
-    isLog: false,
-    reach: [Math.floor(10 * Math.min(...values)) / 10, Math.ceil(10 * Math.max(...values)) / 10],
-    tickText: (value) => String(Math.round(100 * value)),
-    level: null,
-    isLessBetter: false,
-  });
-}
-
-const distinct = (values) => [...new Set(values)];
-const near = (a, b) => Math.abs(a - b) < 1e-6;
-const attainment = (row) => row.attainment;
-const hitRatio = (row) => row.hitRatio;
-
-export function fleetSection(rows) {
-  if (rows.length === 0) return null;
-  const xs = distinct(rows.map((row) => row.instances));
-  const names = distinct(rows.map((row) => row.policy));
-  const loads = distinct(rows.map((row) => Number(row.load.toFixed(4))));
-  const charts = [attainment, hitRatio].flatMap((of) =>
-    loads.map((load) =>
-      countChart({
-        title: `${of === attainment ? 'In time' : 'Prompt tokens from caches'}, load ${load}`,
-        about: `${rows[0].trace} on ${rows[0].preset}, the same queue for all`,
-        word: 'instances',
-        pick: (policy, x) =>
-          rows.find((row) => row.policy === policy && row.instances === x && near(row.load, load)),
-        ...{ xs, of, names },
-      }),
-    ),
-  );
-  const requests = distinct(rows.map((row) => `${row.instances}: ${row.requests}`)).join(', ');
-  return html`<h2 id="fleet">Eight instances to thirty-two</h2>
-<p class="sub">As many requests for an instance, as far as the trace has them (instances:
-requests; ${requests}). Hits fall with a larger fleet where a policy spreads a prefix over it.</p>
-<div class="grid-of-charts">${charts}</div>`;
-}
-
-export function routersSection(rows) {
-  if (rows.length === 0) return null;
-  const xs = distinct(rows.map((row) => row.routers));
-  const names = distinct(rows.map((row) => row.policy));
-  const settings = distinct(rows.map((row) => `${row.trace}\n${row.preset}`));
-  const delayMs = Math.max(...rows.map((row) => row.viewDelayMs));
-  const charts = settings.flatMap((setting) => {
-    const own = rows.filter((row) => `${row.trace}\n${row.preset}` === setting);
-    const pick = (load) => (policy, x) =>
-      own.find(
-        (row) =>
-          row.policy === policy &&
-          row.routers === x &&
-          near(row.load, load) &&
-          row.viewDelayMs === (x === 1 ? 0 : delayMs),
-      );
-    const [trace, preset] = setting.split('\n');
-    const common = { about: `${trace} on ${preset}, load 0.9`, xs, names, word: 'routers' };
-    return [
-      countChart({ ...common, title: 'In time', of: attainment, pick: pick(0.9) }),
-      countChart({ ...common, title: 'Prompt tokens from caches', of: hitRatio, pick: pick(0.9) }),
-    ];
-  });
-  const model = modelOfRows('routers', rows, { hasDetail: true });
-  const details = model.settings.map(
-    (setting) =>
-      html`<details class="setting" id="${setting.id}"><summary>${setting.title}<small>${setting.detail}</small></summary>${figuresTable(setting)}</details>`,
-  );
-  return html`<h2 id="routers">One router to eight that share nothing</h2>
-<p class="sub">Everybody behind the same queue, each router with its share of an instance’s room,
-metrics of the engines ${short(delayMs)} ms old (one router needs none).</p>
-<div class="grid-of-charts">${charts}</div>
-${folded('All figures', details)}`;
-}
-
-/** The batches of the trace as they are, beside the same spread over their windows. */
-export function rawSection(rows, spread) {
-  if (rows.length === 0) return null;
-  const settings = distinct(rows.map((row) => row.preset)).map((preset) => {
-    const own = rows.filter((row) => row.preset === preset);
-    const rates = distinct(own.map((row) => Number(row.load.toFixed(4))));
-    const names = distinct(own.map((row) => row.policy));
-    const body = series
-      .filter(({ name }) => names.includes(name))
-      .map((one) => {
-        const cells = rates.map((rate) => {
-          const isSame = (row) =>
-            row.policy === one.name && row.preset === preset && near(row.load, rate);
-          const raw = own.find(isSame);
-          const other = spread.find((row) => isSame(row) && row.trace === raw.trace);
-          const detail =
-            other === undefined ? null : `${points(raw.attainment - other.attainment)} points`;
-          const strength = raw.attainment ** 3;
-          return { text: percent(raw.attainment), detail, strength, isBest: false };
-        });
-        return { head: one.name, series: one, cells };
-      });
-    const columns = rates.map((rate) => ({ head: `load ${short(rate)}`, series: null }));
-    const caption = `${own[0].trace} on ${preset}: in time, raw; below it raw less spread`;
-    return heatTable({ caption, corner: 'policy', columns, rows: body });
-  });
-  return html`<h2 id="raw">Arrivals raw</h2>
-<p class="sub">The trace records arrivals every 3 s, in batches. Everywhere else they are drawn
-over their window; here they come as recorded, the same queue for all.</p>
-<div class="tables">${settings}</div>`;
 }

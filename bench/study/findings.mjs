@@ -82,6 +82,22 @@ function eightRouters(study) {
   ];
 }
 
+/** At the highest load, where the four alone cannot keep up. */
+function doubling(study) {
+  const most = Math.max(...study.elastic.map((row) => row.load));
+  const of = (queueMode, policy) =>
+    find(study.elastic, {
+      ...{ trace: 'conversation', preset: 'paper-7b', load: most },
+      ...{ queueMode, policy },
+    });
+  const [own, shipped] = [of('router', 'dualmap'), of('auto', 'preble')];
+  if (own === null || shipped === null) return [];
+  const back = ({ backInMs }) => (backInMs === null ? 'not with every seed' : seconds(backInMs));
+  return [
+    `When four instances at ${percent(most, 0)} of what they can do become eight (conversation on paper-7b), 90 % are in time again after ${back(own)} with dualmap; with preble as shipped: ${back(shipped)}.`,
+  ];
+}
+
 export function findings(study, targets) {
   const judged = targets.filter(({ isMet }) => isMet !== null);
   const met = judged.filter(({ isMet }) => isMet).length;
@@ -90,6 +106,7 @@ export function findings(study, targets) {
     ...medians(study),
     ...goodputs(study),
     ...eightRouters(study),
+    ...doubling(study),
     `${met} of ${judged.length} targets are met; those that are missed name their worst cell.`,
   ];
 }

@@ -13,15 +13,8 @@ import { formatFacts } from '../../dist/bench/environment.js';
 import { counted } from '../../dist/simulate/report/format.js';
 import { html } from '../../dist/simulate/report/html.js';
 import { shellOf } from '../../dist/simulate/report/shell.js';
-import {
-  ablationSection,
-  fleetSection,
-  goodputSection,
-  loadSection,
-  rawSection,
-  routersSection,
-  series,
-} from './chart-sections.mjs';
+import { ablationSection, goodputSection, loadSection, series } from './chart-sections.mjs';
+import { elasticSection, fleetSection, rawSection, routersSection } from './fleet-sections.mjs';
 import { parts } from './parts.mjs';
 import { putBetweenMarkers, readmeTables } from './readme-table.mjs';
 import { unpackRows } from './rows.mjs';
@@ -119,6 +112,7 @@ ${goodputSection(study.goodput)}
 ${ablationSection(study.ablation)}
 ${fleetSection(study.fleet)}
 ${routersSection(study.routers)}
+${elasticSection(study.elastic)}
 ${orderSection(study['paper-order'])}
 ${rawSection(study.raw, study['same-queue'])}
 ${factsSection()}`;
@@ -132,6 +126,7 @@ const links = [
   ['ablation', 'ablation'],
   ['fleet', 'larger fleets'],
   ['routers', 'several routers'],
+  ['elastic', 'four more join'],
   ['order', 'plain simulation'],
   ['raw', 'raw arrivals'],
   ['again', 'make it again'],

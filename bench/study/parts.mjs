@@ -111,6 +111,20 @@ function routers(limit) {
   );
 }
 
+/** Half way the fleet doubles; `report` is what asks for the course of a run. */
+function elastic() {
+  const flags = {
+    policy: few,
+    preset: twoPresets,
+    queue: 'router,auto',
+    instances: '4',
+    join: '4@0.5',
+    load: '1.0,1.3',
+    report: 'elastic.html',
+  };
+  return [conversation, toolagent].map((trace) => ({ name: 'elastic', trace, flags }));
+}
+
 /** In the order of running. `sweepsOf` takes the number of requests asked for. */
 export const parts = {
   'same-queue': {
@@ -135,6 +149,7 @@ export const parts = {
   ablation: { seedsMax: 5, sweepsOf: ablation },
   fleet: { seedsMax: 3, sweepsOf: fleet },
   routers: { seedsMax: 3, sweepsOf: routers },
+  elastic: { seedsMax: 3, sweepsOf: elastic },
   'paper-order': {
     seedsMax: 5,
     sweepsOf: () => orderSweeps({ conversation, toolagent: shortToolagent }),

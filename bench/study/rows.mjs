@@ -20,8 +20,15 @@ export function withSeeds(summary, cells, sweep) {
     const own = cells.slice(next, next + row.seeds);
     next += row.seeds;
     const figures = Object.entries(perSeed).map(([name, of]) => [name, own.map(of)]);
-    return { sweep, ...row, ...Object.fromEntries(figures) };
+    return { sweep, ...row, ...Object.fromEntries(figures), ...courseOf(own[0]) };
   });
+}
+
+/** How the first seed went, if something joined: percent in time in each part of the run. */
+function courseOf({ joined, timeline }) {
+  if (joined === null || timeline === undefined) return {};
+  const inTime = timeline.attainment.map((share) => share && Math.round(1000 * share) / 10);
+  return { partMs: timeline.partMs, inTime };
 }
 
 const rounded = (value) => {

@@ -11,7 +11,7 @@ const { orderFindings, orderSweeps, swapped } = await load('paper-order.mjs');
 const { putBetweenMarkers, readmeTables } = await load('readme-table.mjs');
 const { parts, policies, rivals } = await load('parts.mjs');
 const { claimReasons, findings } = await load('findings.mjs');
-const charts = await load('chart-sections.mjs');
+const charts = { ...(await load('chart-sections.mjs')), ...(await load('fleet-sections.mjs')) };
 const words = await load('verdict-sections.mjs');
 
 type Given = Parameters<typeof cellOf>[0];
@@ -34,7 +34,7 @@ function rowsOf(
 
 const empty = {
   ...{ 'same-queue': [], shipped: [], goodput: [], ablation: [] },
-  ...{ fleet: [], routers: [], 'paper-order': [], raw: [], speeds: [] },
+  ...{ fleet: [], routers: [], elastic: [], 'paper-order': [], raw: [], speeds: [] },
 };
 interface Target {
   readonly id: string;
@@ -235,6 +235,12 @@ describe('the page', () => {
     fleet: [8, 16].flatMap((instances) => rowsOf(sweep({ instances }))),
     routers: [1, 8].flatMap((routers) => rowsOf(sweep({ routers }))),
     raw: rowsOf(sweep({ trace: 'conversation_trace' })),
+    elastic: (['router', 'auto'] as const).flatMap((queueMode) => {
+      const timeline = { partMs: 10, imbalanceCv: [], waiting: [], attainment: [1, null, 0.5] };
+      const joined = { instances: 4, atMs: 15 };
+      const given = { trace: 'conversation_trace', queueMode, joined, backInMs: null, timeline };
+      return rowsOf(sweep(given));
+    }),
     ablation: rowsOf([...sweep(), ...sweep({ variant: 'binding=early' })]).map((row) => {
       return { ...row, sweep: 'switches' };
     }),
@@ -244,7 +250,7 @@ describe('the page', () => {
   };
 
   test('is whole: every element is closed, and nothing is NaN or undefined', () => {
-    const { 'same-queue': same, shipped, goodput, ablation, fleet, routers, raw } = study;
+    const { 'same-queue': same, shipped, goodput, ablation, fleet, routers, raw, elastic } = study;
     const targets = targetsOf(study);
     const heads = { heading: 'a', about: 'b' };
     const sections: { text: string }[] = [
@@ -258,6 +264,7 @@ describe('the page', () => {
       charts.ablationSection(ablation),
       charts.fleetSection(fleet),
       charts.routersSection(routers),
+      charts.elasticSection(elastic),
       charts.rawSection(raw, same),
     ];
     for (const { text } of sections) {
@@ -272,7 +279,7 @@ describe('the page', () => {
 
   test('says nothing of what was not run', () => {
     expect(findings(empty, targetsOf(empty))).toHaveLength(1);
-    expect(findings(study, targetsOf(study))).toHaveLength(5);
+    expect(findings(study, targetsOf(study))).toHaveLength(6);
     expect(claimReasons(empty)).toHaveLength(1);
     expect(charts.fleetSection([])).toBeNull();
     expect(charts.rawSection([], [])).toBeNull();
