@@ -9,6 +9,9 @@ import { lineChart } from '../../dist/simulate/report/line-chart.js';
 import { stripChart } from '../../dist/simulate/report/strips.js';
 import { figuresTable, folded, modelOfRows, series } from './chart-sections.mjs';
 
+const attainment = (row) => row.attainment;
+const hitRatio = (row) => row.hitRatio;
+
 /** Lines over a number of things: instances, routers. `pick(policy, x)` is a row. */
 function countChart({ title, about, xs, word, pick, of, names }) {
   const lines = series
@@ -27,7 +30,7 @@ function countChart({ title, about, xs, word, pick, of, names }) {
     title,
     about,
     xLabel: word,
-    yLabel: '%',
+    yLabel: of === attainment ? '% of requests' : '% of prompt tokens',
     xs,
     xTexts: xs.map((x) => `${x} ${word}`),
     lines,
@@ -41,8 +44,6 @@ function countChart({ title, about, xs, word, pick, of, names }) {
 
 const distinct = (values) => [...new Set(values)];
 const near = (a, b) => Math.abs(a - b) < 1e-6;
-const attainment = (row) => row.attainment;
-const hitRatio = (row) => row.hitRatio;
 
 export function fleetSection(rows) {
   if (rows.length === 0) return null;
@@ -65,7 +66,7 @@ export function fleetSection(rows) {
   return html`<h2 id="fleet">Eight instances to thirty-two</h2>
 <p class="sub">As many requests for an instance, as far as the trace has them (instances:
 requests; ${requests}). Hits fall with a larger fleet where a policy spreads a prefix over it.</p>
-<div class="grid-of-charts">${charts}</div>`;
+<div class="grid-of-charts two">${charts}</div>`;
 }
 
 export function routersSection(rows) {
@@ -99,7 +100,7 @@ export function routersSection(rows) {
   return html`<h2 id="routers">One router to eight that share nothing</h2>
 <p class="sub">Everybody behind the same queue, each router with its share of an instance’s room,
 metrics of the engines ${short(delayMs)} ms old (one router needs none).</p>
-<div class="grid-of-charts">${charts}</div>
+<div class="grid-of-charts two">${charts}</div>
 ${folded('All figures', details)}`;
 }
 

@@ -183,10 +183,13 @@ const sortable = (table) => {
 const table = document.getElementById('numbers');
 if (table !== null) sortable(table);
 
-// A link to a setting opens it.
+// A link to a setting opens it, and all that it is folded into.
 const open = () => {
   const target = document.getElementById(location.hash.slice(1));
-  if (target instanceof HTMLDetailsElement) target.open = true;
+  for (let at = target; at !== null; at = at.parentElement) {
+    if (at instanceof HTMLDetailsElement) at.open = true;
+  }
+  target?.scrollIntoView();
 };
 addEventListener('hashchange', open);
 open();
