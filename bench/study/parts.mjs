@@ -90,11 +90,14 @@ function fleet(limit) {
   }));
 }
 
-/** An eighth of the requests warms the caches up. One router reads no metrics: it has no view. */
+/**
+ * Each router sees a part of the requests only, so there are twice as many, of which an eighth
+ * warms the caches up. One router reads no metrics: it has no view.
+ */
 function routers(limit) {
   const policy = 'dualmap,consistent_hash,preble,min_ttft,least_tokens,llmd_default';
   const common = { policy, queue: 'router', preset: twoPresets, load: '0.7,0.9,1.0,1.1' };
-  const flags = { ...common, warmup: String(Math.round(limit / 8)) };
+  const flags = { ...common, warmup: String(Math.round(limit / 4)) };
   const settings = [1, 2, 4, 8].flatMap((count) =>
     (count === 1 ? ['0'] : ['0', '100']).map((viewDelayMs) => ({
       name: `${count} routers`,
@@ -107,7 +110,7 @@ function routers(limit) {
     })),
   );
   return [conversation, toolagent].flatMap((trace) =>
-    settings.map((setting) => ({ ...setting, trace })),
+    settings.map((setting) => ({ ...setting, trace, limit: 2 * limit })),
   );
 }
 

@@ -84,13 +84,16 @@ export function readmeTables(study, facts) {
     .filter((table) => table !== '');
   const { requests, seeds } = study.shipped[0];
   const date = facts.date.slice(0, 10);
-  const intro = `Simulated (\`dualmap simulate\`: discrete events, the native core with a hand-cranked clock): the first ${requests.toLocaleString('en-US')} requests of each trace, eight instances, ${counted(seeds, 'seed')};
-load 1 is the rate at which the uncached work of the trace just fills the fleet. Share of requests
-with TTFT <= 5 s, and the median TTFT. Every policy as its
-system ships it: \`dualmap\` and \`dualmap-paper\` with the queues of the router, the four best of
-${rivals.length} others straight into the engines; last, in each column, the
-best of the others if it waits in the same queue.`;
-  const outro = `All of it, beside what was set out to be reached and what the paper claims: [the study](bench/results/study.html), made by \`node bench/study/study.mjs\`
+  const count = requests.toLocaleString('en-US');
+  const intro = `Simulated (\`dualmap simulate\`: discrete events, the native core with a hand-cranked clock):
+the first ${count} requests of each trace (conversation: with inputs of at most 20,480 tokens),
+eight instances, ${counted(seeds, 'seed')}; load 1 is the rate at which the uncached work of the
+trace just fills the fleet. Share of requests with TTFT <= 5 s, and the median TTFT. Every policy as
+its system ships it: \`dualmap\` and \`dualmap-paper\` with the queues of the router, the four best
+of ${rivals.length} others straight into the engines; last, in each column, the best of the others
+if it waits in the same queue.`;
+  const outro = `All of it, beside what was set out to be reached and what the paper claims:
+[the study](bench/results/study.html), made by \`node bench/study/study.mjs\`
 ([bench/README.md](bench/README.md)), ${date}.`;
   return [intro, ...tables, outro].join('\n\n');
 }
