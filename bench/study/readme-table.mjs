@@ -85,8 +85,9 @@ export function readmeTables(study, facts) {
   const { requests, seeds } = study.shipped[0];
   const date = facts.date.slice(0, 10);
   const count = requests.toLocaleString('en-US');
-  const intro = `Simulated (\`dualmap simulate\`: discrete events, the native core with a hand-cranked clock):
-the first ${count} requests of each trace (conversation: with inputs of at most 20,480 tokens),
+  const intro = `Simulated (\`dualmap simulate\`: discrete events, the native core with a
+hand-cranked clock): the first ${count} requests of each trace (conversation: with inputs of at
+most 20,480 tokens),
 eight instances, ${counted(seeds, 'seed')}; load 1 is the rate at which the uncached work of the
 trace just fills the fleet. Share of requests with TTFT <= 5 s, and the median TTFT. Every policy as
 its system ships it: \`dualmap\` and \`dualmap-paper\` with the queues of the router, the four best
