@@ -86,6 +86,8 @@ main h3{margin:22px 0 4px}.tile h3{margin:0}
 .folded{margin-top:16px}.folded>summary{cursor:pointer}
 .folded details.setting{margin:8px 0}
 .grid-of-charts.two{grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr))}
+.words details{margin-top:4px}.words summary{cursor:pointer;color:var(--dim)}.words
+ul{padding-left:16px;margin:4px 0}
 .why{margin:16px 0;padding-left:20px;max-width:75em}.why li{margin:4px 0}
 pre.facts{margin-bottom:10px}
 @media (max-width:640px){

@@ -1,6 +1,7 @@
 /**
  * What the project set out to reach, judged by the study's rows. Pure. A target is `{ id, text,
- * isMet, figures, worst }`; `isMet` is `null` where its part was not run.
+ * isMet, figures, worst, misses }`: `isMet` is `null` where its part was not run, `misses` are the
+ * cells that miss it, in words.
  */
 import { meanDifference, meanRatio } from '../../dist/simulate/means.js';
 import { percent, points, seconds, short } from '../../dist/simulate/report/format.js';
@@ -37,7 +38,7 @@ export function ratio({ mean, low, high }) {
   return `× ${mean.toFixed(2)}${interval}`;
 }
 
-const notRun = (id, text) => ({ id, text, isMet: null, figures: 'not run', worst: '' });
+const notRun = (id, text) => ({ id, text, isMet: null, figures: 'not run', worst: '', misses: [] });
 
 /** `dualmap` in each setting against the best of the named rivals there. */
 function againstBest(rows, names) {
@@ -67,6 +68,7 @@ function nowhereBehind(rows) {
     isMet: beyond.length === 0,
     figures: `${cells.length} cells: ahead or equal in ${ahead.length}, more than 1 point below in ${behind.length}, beyond the interval in ${beyond.length}`,
     worst: versus(least(cells, ({ difference: by }) => by.mean)),
+    misses: beyond.map(versus),
   };
 }
 
@@ -102,6 +104,7 @@ function aheadInTheMean(rows) {
     isMet: by.mean > 0,
     figures: `${percent(own.mean)}, the best rival ${best.name} ${percent(best.mean)}: ${difference(by)}`,
     worst: '',
+    misses: [],
   };
 }
 
@@ -120,6 +123,7 @@ function fasterInTheMean(rows) {
     isMet: by !== null && by.mean <= 0.9,
     figures: `${seconds(own.mean)}, the best rival ${best.name} ${seconds(best.mean)}${by === null ? '' : `: ${ratio(by)}`}`,
     worst: '',
+    misses: [],
   };
 }
 
@@ -137,6 +141,7 @@ function beyondSaturation(rows) {
     isMet: missed.length === 0,
     figures: `${cells.length} such cells, less than 20 points in ${missed.length}; mean ${points(meanOf(cells.map(({ difference: by }) => by.mean)))}`,
     worst: versus(least(cells, ({ difference: by }) => by.mean)),
+    misses: missed.map(versus),
   };
 }
 
@@ -153,6 +158,8 @@ export function goodputCells(rows, own, names) {
   });
 }
 
+const timesOf = ({ own, best, ratio: by }) => `${whereOf(own)}: ${ratio(by)} of ${best.policy}`;
+
 /** 5 and 6. */
 function goodput(rows, { id, text, atLeast, isWanted }) {
   const cells = goodputCells(rows, 'dualmap', rivals).filter(({ own }) => isWanted(own));
@@ -165,9 +172,13 @@ function goodput(rows, { id, text, atLeast, isWanted }) {
     text,
     isMet: missed.length === 0,
     figures: `${cells.length} cells, below in ${missed.length}; geometric mean × ${mean.toFixed(2)}`,
-    worst: `${whereOf(worst.own)}: ${ratio(worst.ratio)} of ${worst.best.policy}`,
+    worst: timesOf(worst),
+    misses: missed.map(timesOf),
   };
 }
+
+const shareOf = ({ row, alone, share }) =>
+  `${whereOf(row)}: ${share.toFixed(2)} (${percent(row.hitRatio)}, one router ${percent(alone.hitRatio)})`;
 
 /** 7: several routers reuse as much. */
 function eightReuse(rows) {
@@ -192,7 +203,8 @@ function eightReuse(rows) {
     text,
     isMet: worst.share >= 0.9,
     figures: `${cells.length} cells, below in ${cells.filter(({ share }) => share < 0.9).length}`,
-    worst: `${whereOf(worst.row)}: ${worst.share.toFixed(2)} (${percent(worst.row.hitRatio)}, one router ${percent(worst.alone.hitRatio)})`,
+    worst: shareOf(worst),
+    misses: cells.filter(({ share }) => share < 0.9).map(shareOf),
   };
 }
 
@@ -208,6 +220,7 @@ function eightAttain(rows, { id, text, names, loads, atLeast }) {
     isMet: missed.length === 0,
     figures: `${cells.length} cells, missed in ${missed.length}; mean ${points(meanOf(cells.map(({ difference: by }) => by.mean)))}`,
     worst: versus(least(cells, ({ difference: by }) => by.mean)),
+    misses: missed.map(versus),
   };
 }
 
@@ -219,7 +232,7 @@ function fastEnough(speeds) {
     ({ preset, best }) => `${preset} ${Math.round(best).toLocaleString('en-US')}`,
   );
   const isMet = speeds.every(({ best, atLeast }) => best >= atLeast);
-  return { id: 'speed', text, isMet, figures: each.join(', '), worst: '' };
+  return { id: 'speed', text, isMet, figures: each.join(', '), worst: '', misses: [] };
 }
 
 /** `study`: rows by part, an empty list where it was not run; `speeds` of the part `speed`. */

@@ -41,6 +41,7 @@ interface Target {
   readonly isMet: boolean | null;
   readonly figures: string;
   readonly worst: string;
+  readonly misses: readonly string[];
 }
 const target = (study: object, id: string): Target =>
   targetsOf({ ...empty, ...study }).find((one: Target) => one.id === id);
@@ -75,6 +76,7 @@ describe('targets', () => {
     expect(clear.isMet).toBe(false);
     expect(clear.worst).toContain('made on paper-7b, load 0.9: −2.0 ± 0.1 points');
     expect(clear.worst).toContain('preble 92.0 %');
+    expect(clear.misses).toEqual([clear.worst]);
     const wide = target({ 'same-queue': rows([0.99, 0.9, 0.87]) }, 'behind');
     expect(wide.isMet).toBe(true);
     expect(wide.figures).toContain('below in 1, beyond the interval in 0');
