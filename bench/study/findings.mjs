@@ -92,9 +92,12 @@ function doubling(study) {
     });
   const [own, shipped] = [of('router', 'dualmap'), of('auto', 'preble')];
   if (own === null || shipped === null) return [];
-  const back = ({ backInMs }) => (backInMs === null ? 'not with every seed' : seconds(backInMs));
+  const back = ({ backInMs }) => {
+    if (backInMs === null) return 'never, with one seed at least';
+    return backInMs < 1000 ? 'at once' : `after ${seconds(backInMs)}`;
+  };
   return [
-    `When four instances at ${percent(most, 0)} of what they can do become eight (conversation on paper-7b), 90 % are in time again after ${back(own)} with dualmap; with preble as shipped: ${back(shipped)}.`,
+    `When four instances at ${percent(most, 0)} of what they can do become eight (conversation on paper-7b), 90 % are in time again ${back(own)} with dualmap, with preble as shipped ${back(shipped)}.`,
   ];
 }
 
