@@ -66,3 +66,16 @@ test('of the requests that wait in an engine its own are not those of other rout
   expect(core.placeChain(new BigUint64Array([1n]), 1, 128, 1)).toBe(null);
   expect([others(0), others(1), others(2)]).toEqual([0, 0, 1]);
 });
+
+test('while no engine does anything its metrics are read once, and then as ever', () => {
+  const engines = [{ waiting: 0, running: 0, kvUse: 0.5 }] as Engine[];
+  const seen: number[] = [];
+  const placers = [
+    { scraped: (_: number, { atMs }: Scraped) => seen.push(atMs) },
+  ] as unknown as Placer[];
+  const scrapes = new Scrapes(engines, placers, { intervalMs: 1_000, ageMs: 100, seed: 1 });
+  scrapes.skip(3_600_000);
+  expect(seen).toEqual([3_599_900]);
+  expect(scrapes.nextMs).toBeGreaterThanOrEqual(3_600_000);
+  expect(scrapes.nextMs).toBeLessThan(3_601_000);
+});
