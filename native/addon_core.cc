@@ -279,6 +279,7 @@ CoreOptions optionsOf(const Napi::Object& from) {
   options.placing.tokensPerByte = number("tokensPerByte");
   const double keyLevel = number("keyLevel");
   options.placing.keyLevel = keyLevel < 0 ? kNone : static_cast<uint32_t>(keyLevel);
+  options.placing.hotRequestsMin = static_cast<uint32_t>(number("hotRequestsMin"));
   options.suspicion.backoffMs = number("suspectBackoffMs");
   options.suspicion.backoffMaxMs = number("suspectBackoffMaxMs");
   QueueOptions& queue = options.queue;

@@ -53,6 +53,10 @@ export function threadUrl(name: string): URL {
   return new URL(isSource ? `../dist/${name}.js` : `./${name}.js`, import.meta.url);
 }
 
+/** Requests of the window that a key needs, all routers together, to be called hot; and here. */
+const hotRequests = 20;
+const hotRequestsFloor = 4;
+
 /** How every thread's decision core is set: alike. */
 export function coreOptions(config: Config): CoreOptions {
   const mode = policyModes[config.policy];
@@ -63,6 +67,8 @@ export function coreOptions(config: Config): CoreOptions {
     sloFraction: config.sloFraction,
     tokensPerByte: 1 / config.bytesPerToken,
     keyLevel: config.keyLevel,
+    // Of what is hot each router sees its share; and until all know it, it has one home.
+    hotRequestsMin: Math.max(hotRequestsFloor, Math.ceil(hotRequests / config.replicas)),
     suspectBackoffMs: config.suspectBackoffMs,
     suspectBackoffMaxMs: config.suspectBackoffMaxMs,
     queues: config.queueMode === 'auto' ? mode.queues : config.queueMode === 'router',

@@ -19,6 +19,7 @@ export const coreOptions = {
   sloFraction: 0.5,
   tokensPerByte: 0.25,
   keyLevel: null,
+  hotRequestsMin: 20,
   suspectBackoffMs: 500,
   suspectBackoffMaxMs: 30_000,
   queues: false,

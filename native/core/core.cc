@@ -55,7 +55,7 @@ Core::Core(const FleetState& state, uint32_t thread, const CoreOptions& options)
       options_(options),
       rings_(state_, thread),
       index_(state_),
-      hotness_(state_),
+      hotness_(state_, options.placing.hotRequestsMin),
       tokenRatios_(state_, options.placing.tokensPerByte),
       queues_(state_, index_, options.queue, options.suspicion, thread),
       policy_(makePolicy(options.policy, options.queue)) {}
@@ -105,7 +105,7 @@ PlaceStatus Core::explain(const char* body, size_t bytes, size_t capacity, Promp
   const Rings::Reading rings(rings_);
   const uint32_t group = rings.groupOf(model);
   if (group == kNone) return unserved(rings);
-  Hotness hotness(state_);
+  Hotness hotness(state_, options_.placing.hotRequestsMin);
   const FleetView fleet(state_, index_, hotness, rings, rings.group(group), options_.placing, nowMs,
                         Counting::no);
   if (!policy_->choose(fleet, request, &out->decision)) return PlaceStatus::noInstance;

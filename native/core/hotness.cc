@@ -14,8 +14,9 @@ uint64_t Hotness::bytesFor(uint32_t requestsMax) noexcept {
   return cellsFor(requestsMax) * sizeof(uint64_t) + uint64_t{requestsMax} * sizeof(Record);
 }
 
-Hotness::Hotness(const FleetState& state) noexcept
+Hotness::Hotness(const FleetState& state, uint32_t countMin) noexcept
     : state_(&state),
+      countMin_(countMin),
       records_(reinterpret_cast<Record*>(
           state.hotness() + cellsFor(state.capacities().hotnessRequestsMax) * sizeof(uint64_t))),
       cells_(reinterpret_cast<std::atomic<uint64_t>*>(state.hotness())),

@@ -24,11 +24,11 @@ class Hotness {
  public:
   static constexpr uint32_t kRequestsMin = 1024;  // the window; at least 32 requests an instance
   static constexpr uint32_t kRequestsPerInstance = 32;
-  static constexpr uint32_t kCountMin = 20;  // a key needs as many requests to be hot
+  static constexpr uint32_t kCountMin = 20;  // a key needs as many requests to be hot, by default
 
   [[nodiscard]] static uint64_t bytesFor(uint32_t requestsMax) noexcept;
 
-  explicit Hotness(const FleetState& state) noexcept;
+  explicit Hotness(const FleetState& state, uint32_t countMin = kCountMin) noexcept;
 
   /// Fits the window to the number of instances and starts it anew if its size changes.
   void resize(uint32_t instances) noexcept;
@@ -115,14 +115,14 @@ class Hotness {
   }
 
   template <typename IsLoaded>
-  static Share judge(uint64_t key, uint64_t cellNow, uint64_t seen, uint32_t instances,
-                     IsLoaded&& isLoaded) noexcept {
+  Share judge(uint64_t key, uint64_t cellNow, uint64_t seen, uint32_t instances,
+              IsLoaded&& isLoaded) const noexcept {
     const uint64_t share = (cellNow & kCountMask) * instances;
     const bool isHot = (cellNow & kHotBit) != 0;
     const uint64_t wanted = (share + 2 * seen - 1) / (2 * seen);
     const auto pairs = static_cast<uint32_t>(
         std::clamp<uint64_t>(wanted, 1, std::max<uint32_t>(1, instances / 2)));
-    if (!isHot && (cellNow & kCountMask) >= kCountMin && share > 2 * seen && isLoaded(key)) {
+    if (!isHot && (cellNow & kCountMask) >= countMin_ && share > 2 * seen && isLoaded(key)) {
       return {true, true, pairs};
     }
     if (isHot && share < seen) return {false, false};
@@ -130,6 +130,7 @@ class Hotness {
   }
 
   const FleetState* state_;
+  const uint32_t countMin_;
   Record* records_;
   std::atomic<uint64_t>* cells_;
   uint64_t cellMask_;

@@ -40,6 +40,7 @@ struct PolicyOptions {
   double tokensPerByte = 0.25;
   double sloTtftMsPerToken = 0;  // of the prompt; the SLO is the sum of both
   uint32_t keyLevel = kNone;     // of every key; kNone: as its hotness asks for
+  uint32_t hotRequestsMin = 20;  // seen by this router, for a key to be hot
 };
 
 /// What a rule may know of a request.

@@ -28,7 +28,8 @@ uint64_t keyOf(uint64_t name) { return xxh3(&name, sizeof name); }
 
 class Hot {
  public:
-  explicit Hot(uint32_t count = instances) : hotness(fleet.state), count_(count) {}
+  explicit Hot(uint32_t count = instances, uint32_t countMin = Hotness::kCountMin)
+      : hotness(fleet.state, countMin), count_(count) {}
 
   /// What would be answered is always told before.
   uint32_t ask(const std::vector<uint64_t>& keys, bool isLoaded = true) {
@@ -57,6 +58,12 @@ const std::vector<uint64_t> two = {keyOf(1), keyOf(2)};
 TEST(aKeyNeedsTwentyRequests) {
   Hot hot;
   for (int i = 1; i < 20; ++i) CHECK_EQUAL(hot.ask(two), 0u);
+  CHECK_EQUAL(hot.ask(two), 1u);
+}
+
+TEST(orAsManyAsAreAskedFor) {
+  Hot hot(instances, 3);
+  for (int i = 1; i < 3; ++i) CHECK_EQUAL(hot.ask(two), 0u);
   CHECK_EQUAL(hot.ask(two), 1u);
 }
 

@@ -64,6 +64,8 @@ export interface CoreOptions extends QueueOptions {
   readonly tokensPerByte: number;
   /** Of every prefix key; `null`: a hot one is longer. */
   readonly keyLevel: number | null;
+  /** Requests of the window that a key needs to be hot. */
+  readonly hotRequestsMin: number;
   readonly suspectBackoffMs: number;
   readonly suspectBackoffMaxMs: number;
 }

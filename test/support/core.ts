@@ -8,6 +8,7 @@ export const directCore: CoreOptions = {
   sloFraction: 0.5,
   tokensPerByte: 0.25,
   keyLevel: null,
+  hotRequestsMin: 20,
   suspectBackoffMs: 500,
   suspectBackoffMaxMs: 30_000,
   queues: false,
