@@ -99,7 +99,7 @@ export function routersSection(rows) {
   );
   return html`<h2 id="routers">One router to eight that share nothing</h2>
 <p class="sub">Everybody behind the same queue, each router with its share of an instance’s room,
-metrics of the engines ${short(delayMs)} ms old (one router needs none).</p>
+metrics of the engines ${short(delayMs)} ms old.</p>
 <div class="grid-of-charts two">${charts}</div>
 ${folded('All figures', details)}`;
 }

@@ -107,6 +107,16 @@ ${loadSection('same-queue', study['same-queue'], {
   about:
     'Every request waits in the router, in order of its deadline (dualmap-paper: in its own order, longest hit first); what differs is the rule.',
 })}
+${loadSection('view', study.view, {
+  heading: 'In time, metrics 0.1 s old',
+  about:
+    'As above. One router reads of the metrics only how full the memory of an engine is: the same commands with --view-delay-ms 100.',
+})}
+${loadSection('shapes', study.shapes, {
+  heading: 'In time, on traces that were never tuned on',
+  about:
+    'Made by bench/study/shapes.mjs, so synthetic: long agent sessions, retrieval, bursts of code completion; blocks of 64 tokens, the same queue for all.',
+})}
 ${loadSection('shipped', study.shipped, {
   heading: 'In time, each as it is shipped',
   about: shippedAbout,
@@ -124,6 +134,8 @@ const links = [
   ['targets', 'targets'],
   ['claims', 'the paper’s claims'],
   ['same-queue', 'the same queue'],
+  ['view', 'older metrics'],
+  ['shapes', 'made traces'],
   ['shipped', 'as shipped'],
   ['goodput', 'goodput'],
   ['ablation', 'ablation'],

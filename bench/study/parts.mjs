@@ -34,6 +34,10 @@ const toolagent = { file: 'toolagent_like.SYNTHETIC.jsonl.gz', maxInputTokens: n
 /** The plain simulation's rates fit the saturation of this selection only. */
 const shortToolagent = { ...toolagent, maxInputTokens: 20_480 };
 const synthetic = { file: 'synthetic_trace.jsonl.gz', maxInputTokens: null };
+/** By `shapes.mjs`, for the run. */
+const made = ['agent-sessions', 'retrieval', 'completion'].map((name) => {
+  return { file: `${name}.SYNTHETIC.jsonl.gz`, maxInputTokens: null, isMade: true };
+});
 
 /** Three traces on four engines. */
 function everywhere(name, flags) {
@@ -92,7 +96,7 @@ function fleet(limit) {
 
 /**
  * Each router sees a part of the requests only, so there are twice as many, of which an eighth
- * warms the caches up. One router reads no metrics: it has no view.
+ * warms the caches up. What one router sees of metrics is in the part `view`.
  */
 function routers(limit) {
   const policy = 'dualmap,consistent_hash,preble,min_ttft,least_tokens,llmd_default';
@@ -112,6 +116,21 @@ function routers(limit) {
   return [conversation, toolagent].flatMap((trace) =>
     settings.map((setting) => ({ ...setting, trace, limit: 2 * limit })),
   );
+}
+
+/** Of one router: only how full the memory of an engine is, is read from its metrics. */
+function view() {
+  const preset = 'a100-7b,h100-14b';
+  const flags = { policy: policies.join(','), queue: 'router', preset, load: '0.7,0.9,1.1' };
+  const setting = { name: 'view', flags: { ...flags, viewDelayMs: '100' } };
+  return [conversation, toolagent].map((trace) => ({ ...setting, trace }));
+}
+
+/** What no trace that was tuned on looks like. */
+function shapes() {
+  const preset = 'paper-7b,a100-7b,h100-14b';
+  const flags = { policy: policies.join(','), queue: 'router', preset, load: '0.7,0.9,1.1' };
+  return made.map((trace) => ({ name: 'shapes', trace, flags }));
 }
 
 /** Half way the fleet doubles; `report` is what asks for the course of a run. */
@@ -135,6 +154,8 @@ export const parts = {
     sweepsOf: () =>
       everywhere('same queue', { policy: policies.join(','), queue: 'router', load: loads }),
   },
+  view: { seedsMax: 3, sweepsOf: view },
+  shapes: { seedsMax: 3, sweepsOf: shapes },
   shipped: {
     seedsMax: 3,
     sweepsOf: () =>

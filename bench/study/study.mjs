@@ -8,9 +8,11 @@
  * A part runs `--seeds` seeds, or fewer where its table says so. Nothing is random but by its seed:
  * the same commit makes the same rows, on any machine.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { blockSizes, readTraceOf } from '../../dist/replay/trace.js';
 import { parseSimulateOptions } from '../../dist/simulate/options.js';
@@ -45,14 +47,18 @@ const [seedsAsked, limitAsked, threads] = ['seeds', 'limit', 'threads'].map((nam
 // Before the runs: what is committed meanwhile did not make these figures.
 const facts = factsOf('study.mjs', 'bench/study');
 
+const madeFolder = mkdtempSync(join(tmpdir(), 'dualmap-shapes-'));
+process.on('exit', () => rmSync(madeFolder, { recursive: true }));
+
 const traceRows = new Map();
 const workloads = new Map();
 
 /** Traces are read once, and each selection of their rows is made once. */
-async function workloadOf({ file, maxInputTokens }, limit) {
+async function workloadOf({ file, maxInputTokens, isMade = false }, limit) {
   const key = [file, maxInputTokens, limit].join(' ');
   if (!traceRows.has(file)) {
-    traceRows.set(file, await readTraceOf(join(values.traces, file), blockSizes));
+    const folder = isMade ? madeFolder : values.traces;
+    traceRows.set(file, await readTraceOf(join(folder, file), blockSizes));
   }
   if (!workloads.has(key)) {
     const { rows, blockTokens } = traceRows.get(file);
@@ -90,6 +96,10 @@ function progressOf(name, total) {
 
 async function runPart(name) {
   const { seedsMax, sweepsOf } = parts[name];
+  if (name === 'shapes') {
+    const program = fileURLToPath(new URL('shapes.mjs', import.meta.url));
+    execFileSync(process.execPath, [program, '--out', madeFolder, '--rows', String(limitAsked)]);
+  }
   const seeds = Math.min(seedsMax, seedsAsked);
   const plans = [];
   for (const sweep of sweepsOf(limitAsked)) plans.push(await planOf(sweep, seeds));

@@ -239,7 +239,7 @@ function fastEnough(speeds) {
 export function targetsOf(study) {
   const isNamed = ({ trace }) => /^(conversation|toolagent)/.test(trace);
   return [
-    nowhereBehind(study['same-queue']),
+    nowhereBehind([...study['same-queue'], ...study.view]),
     aheadInTheMean(study['same-queue']),
     fasterInTheMean(study['same-queue']),
     beyondSaturation(study.shipped),

@@ -83,8 +83,7 @@ export function targetsSection(targets) {
   return html`<h2 id="targets">What was to be reached</h2>
 ${textTable('Targets', ['', 'target', 'measured', 'worst cell'], rows)}
 <p class="note">Differences are paired by seed (the same arrivals, the same rings), with their 95
-% interval. With one router no policy reads engines’ metrics, so a view that is 0.1 s old changes
-nothing there; with several it is in the cells.</p>`;
+% interval. What a router sees of the engines’ metrics is 0 or 0.1 s old.</p>`;
 }
 
 const verdictWords = ['reached', 'not reached'];

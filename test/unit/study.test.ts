@@ -33,7 +33,7 @@ function rowsOf(
 }
 
 const empty = {
-  ...{ 'same-queue': [], shipped: [], goodput: [], ablation: [] },
+  ...{ 'same-queue': [], view: [], shapes: [], shipped: [], goodput: [], ablation: [] },
   ...{ fleet: [], routers: [], elastic: [], 'paper-order': [], raw: [], speeds: [] },
 };
 interface Target {
