@@ -99,7 +99,8 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
     if (!claim(node, slot, nowMs)) break;
   }
   // Its next scrape may tell another tale.
-  if (isOutOfMemory(slot, nowMs)) noteLook(slot, nowMs + kScrapeLookMs);
+  const bool isAnyWaiting = table_->waiting.load(std::memory_order_relaxed) > 0;
+  if (isAnyWaiting && isOutOfMemory(slot, nowMs)) noteLook(slot, nowMs + kScrapeLookMs);
   if (!options_.isFleetWide) return;
   if (hasRoom(slot, nowMs)) return;
   setFull(slot, true);
