@@ -1,12 +1,12 @@
 /**
- * How fast the simulator itself is: simulated requests a second on one core, the best of three runs
+ * How fast the simulator itself is: simulated requests a second on one core, the best of ten runs
  * of the same scenario. In this thread, while nothing else runs.
  */
 import runCell from '../../dist/simulate/cell-task.js';
 import { parseSimulateOptions } from '../../dist/simulate/options.js';
 import { tasksOf } from '../../dist/simulate/sweep.js';
 
-const rounds = 3;
+const rounds = 10;
 /** What is asked of it, with eight instances. */
 const budgets = [
   { preset: 'paper-7b', atLeast: 50_000 },

@@ -68,7 +68,9 @@ export function runScenario(workload: Workload, scenario: Scenario): Cell {
   if (join !== null) {
     run.joinAfter(Math.max(1, Math.round(join.share * workload.count)), join.instances);
   }
-  if (config.metricsPollIntervalMs !== null) {
+  // One router reads only how full an engine's memory is, and serial ones do not tell.
+  const hasNews = routers > 1 || model.kind === 'step';
+  if (hasNews && config.metricsPollIntervalMs !== null) {
     run.scrapeEvery(config.metricsPollIntervalMs, scenario.viewDelayMs, seed);
   }
   run.toTheEnd();
