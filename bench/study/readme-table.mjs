@@ -75,6 +75,35 @@ function tableOf({ shipped, sameQueue, trace, preset }) {
   ].join('\n');
 }
 
+const eightShown = ['dualmap', 'consistent_hash', 'preble', 'least_tokens'];
+
+/** One router, and eight that share nothing; empty if they were not run. */
+function routersTable(rows) {
+  const fresh = rows.filter(({ viewDelayMs, load }) => viewDelayMs === 0 && load > 0.85);
+  const settings = settingsOf(fresh.filter(({ routers }) => routers === 8));
+  const lines = settings.flatMap((setting) => {
+    const [{ trace, preset, load }] = setting.values();
+    const isHere = (row) =>
+      row.trace === trace && row.preset === preset && Math.abs(row.load - load) < 1e-6;
+    const alone = fresh.find((row) => row.routers === 1 && row.policy === 'dualmap' && isHere(row));
+    const shownRows = [alone, ...eightShown.map((name) => setting.get(name))];
+    if (shownRows.includes(undefined)) return [];
+    const figures = shownRows.map(
+      (row) => `${percent(row.attainment)}, ${percent(row.hitRatio, 0)}`,
+    );
+    return [`| \`${trace}\`, \`${preset}\`, ${short(load)} | ${figures.join(' | ')} |`];
+  });
+  if (lines.length === 0) return '';
+  const [first, ...others] = eightShown.map((name) => `\`${name}\``);
+  return [
+    'Eight routers that share nothing, all requests behind such queues: in time, and prompt tokens from cache.',
+    '',
+    `| trace, engine, load | one router | eight: ${[first, ...others].join(' | ')} |`,
+    `|---|---|${eightShown.map(() => '---|').join('')}`,
+    ...lines,
+  ].join('\n');
+}
+
 /** All tables, with what they show and how they are made. */
 export function readmeTables(study, facts) {
   const tables = shown
@@ -96,7 +125,8 @@ if it waits in the same queue.`;
   const outro = `All of it, beside what was set out to be reached and what the paper claims:
 [the study](bench/results/study.html), made by \`node bench/study/study.mjs\`
 ([bench/README.md](bench/README.md)), ${date}.`;
-  return [intro, ...tables, outro].join('\n\n');
+  const eight = routersTable(study.routers);
+  return [intro, ...tables, ...(eight === '' ? [] : [eight]), outro].join('\n\n');
 }
 
 /** Throws if the README has no such place. */

@@ -204,7 +204,7 @@ test('the README has the four best rivals, and the best one behind the same queu
   const better = groups.map((group) =>
     group.policy === 'random' ? { ...group, attained: [0.97] } : group,
   );
-  const study = { shipped: rowsOf(groups), 'same-queue': rowsOf(better) };
+  const study = { ...empty, shipped: rowsOf(groups), 'same-queue': rowsOf(better) };
   const text: string = readmeTables(study, { date: '2026-01-02 03:04' });
   const lines = text.split('\n').filter((line) => line.startsWith('|'));
   expect(lines.slice(2).map((line) => line.split(' | ')[0])).toEqual([
@@ -219,6 +219,21 @@ test('the README has the four best rivals, and the best one behind the same queu
   expect(filled).not.toContain('old');
   expect(putBetweenMarkers(filled, text)).toBe(filled);
   expect(() => putBetweenMarkers('nothing', text)).toThrow(/study/);
+});
+
+test('the README sets eight routers beside one', () => {
+  const names = ['dualmap', 'consistent_hash', 'preble', 'least_tokens'];
+  const of = (routers: number) =>
+    names.map((policy, at) => ({
+      ...{ trace: 'made', policy, routers, load: 0.9, hitRatio: 0.25 },
+      attained: [0.9 - at / 10 - routers / 100],
+    }));
+  const routers = [...rowsOf(of(1)), ...rowsOf(of(8))];
+  const shipped = rowsOf([{ trace: 'conversation_trace', attained: [0.5] }]);
+  const text: string = readmeTables({ ...empty, shipped, routers }, { date: '2026-01-02 03:04' });
+  expect(text).toContain(
+    '| `made`, `paper-7b`, 0.9 | 89.0 %, 25 % | 82.0 %, 25 % | 72.0 %, 25 % | 62.0 %, 25 % | 52.0 %, 25 % |',
+  );
 });
 
 describe('the page', () => {
