@@ -153,7 +153,7 @@ const page = shellOf({
   origin: 'dualmap',
   subtitle: `Fifteen policies on simulated fleets of eight instances: a recorded trace, one of public datasets and a synthetic stand-in, four engines, ${Math.min(...seedCounts)} to ${Math.max(...seedCounts)} seeds, first token within 5 s.`,
   series,
-  top: html`${headlineSection(study, targets)}<nav aria-label="Parts">${links.map(([id, words]) => html`<a href="#${id}">${words}</a>`)}</nav>${targetsSection(targets)}`,
+  top: html`${headlineSection(study, targets)}<nav aria-label="Parts">${links.map(([id, words]) => html`<a href="#${id}">${words}</a>`)}</nav>${targetsSection(study, targets)}`,
   rest,
   style,
 });

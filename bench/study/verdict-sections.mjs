@@ -5,7 +5,7 @@
 import { percent, seconds } from '../../dist/simulate/report/format.js';
 import { html } from '../../dist/simulate/report/html.js';
 import { claimsOf } from './claims.mjs';
-import { claimReasons, findings } from './findings.mjs';
+import { claimReasons, findings, missReasons } from './findings.mjs';
 import { orderFindings } from './paper-order.mjs';
 import { rivals } from './parts.mjs';
 import { goodputCells, underLoad } from './targets.mjs';
@@ -75,7 +75,13 @@ function missesOf(misses) {
   return html`<details><summary>all ${misses.length} that miss it</summary><ul>${items}</ul></details>`;
 }
 
-export function targetsSection(targets) {
+function reasonsList(heading, reasons) {
+  if (reasons.length === 0) return null;
+  const items = reasons.map((text) => html`<li>${keep(text)}</li>`);
+  return html`<h3>${heading}</h3><ul class="why">${items}</ul>`;
+}
+
+export function targetsSection(study, targets) {
   const rows = targets.map(
     ({ text, isMet, figures, worst, misses }) =>
       html`<tr><td>${badge(isMet, ['met', 'missed'])}</td><td>${keep(text)}</td><td>${keep(figures)}</td><td>${keep(worst)}${missesOf(misses)}</td></tr>`,
@@ -83,7 +89,8 @@ export function targetsSection(targets) {
   return html`<h2 id="targets">What was to be reached</h2>
 ${textTable('Targets', ['', 'target', 'measured', 'worst cell'], rows)}
 <p class="note">Differences are paired by seed (the same arrivals, the same rings), with their 95
-% interval. What a router sees of the engines’ metrics is 0 or 0.1 s old.</p>`;
+% interval. What a router sees of the engines’ metrics is 0 or 0.1 s old.</p>
+${reasonsList('What keeps the others from being met', missReasons(study, targets))}`;
 }
 
 const verdictWords = ['reached', 'not reached'];
@@ -100,8 +107,7 @@ ${textTable('Claims', ['claim', 'published', 'dualmap-paper', 'dualmap'], rows)}
 rates of its own machines, not loads. The order of llm-d’s published benchmark (precise before
 estimated before random and load) is reproduced by rung 4 of the validation ladder,
 <code>npm run test:validation</code>.</p>
-<h3>Where it comes out otherwise, and why</h3>
-<ul class="why">${claimReasons(study).map((text) => html`<li>${keep(text)}</li>`)}</ul>`;
+${reasonsList('Where it comes out otherwise, and why', claimReasons(study))}`;
 }
 
 /** Whose order of policies came out the same. */

@@ -10,7 +10,7 @@ const { gainText, claimsOf } = await load('claims.mjs');
 const { orderFindings, orderSweeps, swapped } = await load('paper-order.mjs');
 const { putBetweenMarkers, readmeTables } = await load('readme-table.mjs');
 const { parts, policies, rivals } = await load('parts.mjs');
-const { claimReasons, findings } = await load('findings.mjs');
+const { claimReasons, findings, missReasons } = await load('findings.mjs');
 const charts = { ...(await load('chart-sections.mjs')), ...(await load('fleet-sections.mjs')) };
 const words = await load('verdict-sections.mjs');
 
@@ -272,7 +272,7 @@ describe('the page', () => {
     const heads = { heading: 'a', about: 'b' };
     const sections: { text: string }[] = [
       words.headlineSection(study, targets),
-      words.targetsSection(targets),
+      words.targetsSection(study, targets),
       words.claimsSection(study),
       words.orderSection(study['paper-order']),
       charts.loadSection('same-queue', same, heads),
@@ -298,9 +298,22 @@ describe('the page', () => {
     expect(findings(empty, targetsOf(empty))).toHaveLength(1);
     expect(findings(study, targetsOf(study))).toHaveLength(6);
     expect(claimReasons(empty)).toHaveLength(1);
+    expect(missReasons(empty, targetsOf(empty))).toEqual([]);
     expect(charts.fleetSection([])).toBeNull();
     expect(charts.rawSection([], [])).toBeNull();
   });
+});
+
+test('where goodput is missed, its loads are told beside the one wanted', () => {
+  const of = (policy: 'dualmap' | 'preble', load: number) => {
+    const attained = [0.9, 0.9];
+    return { trace: 'conversation_trace', policy, load, qps: 10 * load, attained };
+  };
+  const goodput = rowsOf([of('dualmap', 1.1), of('preble', 1)], { goodput: true });
+  const study = { ...empty, goodput };
+  const [reason, ...others] = missReasons(study, targetsOf(study));
+  expect(others).toEqual([]);
+  expect(reason).toContain('preble 1.00, dualmap 1.10, wanted 1.15.');
 });
 
 test('every part can be asked for, and runs the reference where it is compared', () => {
