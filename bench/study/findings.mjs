@@ -125,7 +125,7 @@ function goodputReasons(study) {
     return `${where}: ${best.policy} ${best.load.toFixed(2)}, dualmap ${own.load.toFixed(2)}, wanted ${(1.15 * best.load).toFixed(2)}`;
   });
   return [
-    `Goodput, 1.15 times the best rival: load 1 is what an infinite cache, shared by all, would just keep up with; the caches there are are smaller, so engines are full before it, and the best of the others, as shipped, is near that. Loads at which 90 % are in time: ${cells.join('; ')}.`,
+    `Goodput, 1.15 times the best rival: load 1 is what an infinite cache, shared by all, would just keep up with; real caches are smaller, so engines are full before it, and the best of the others, as shipped, is near that. Loads at which 90 % are in time: ${cells.join('; ')}.`,
   ];
 }
 
@@ -136,7 +136,7 @@ export function missReasons(study, targets) {
     ...(isMissed('goodput') ? goodputReasons(study) : []),
     ...(isMissed('behind')
       ? [
-          'Behind a rival by more than a point: of so many 95 % intervals a few lie beside the truth by chance. Those cells are the small caches of h100-14b under long prompts, where an engine is held for seconds by one of them.',
+          'Behind a rival by more than a point: of so many 95 % intervals a few lie beside the truth by chance.',
         ]
       : []),
   ];
