@@ -52,14 +52,15 @@ inline double estimateTtftMs(const InstanceSlot& slot, uint64_t pendingTokens,
 /// Whether the KV of what runs in an engine leaves no room for another request, so that whatever is
 /// sent there waits in it in order of arrival. Two witnesses are heard, as each alone is wrong: the
 /// engine's metrics are old, and our sum counts what requests share once for each of them.
-/// Engines that do not tell are never full.
+/// Engines that do not tell, or whose size is not known, are never full.
 inline bool isMemoryFull(const InstanceSlot& slot, double tokensPerBlock, double nowMs) noexcept {
   constexpr double kFullShare = 0.9;
   constexpr double kFreshMs = 3'000;  // three scrapes
   const uint64_t tokens = slot.decoding.readInOrder().tokens + slot.prefilling.readInOrder().tokens;
   const auto blocks = static_cast<double>(slot.capacityBlocks.load(std::memory_order_relaxed));
-  if (static_cast<double>(tokens) < kFullShare * tokensPerBlock * blocks) return false;
-  if (tokens == 0) return false;
+  if (blocks == 0 || static_cast<double>(tokens) < kFullShare * tokensPerBlock * blocks) {
+    return false;
+  }
   if (slot.scrapedKvUse.load(std::memory_order_relaxed) < kFullShare) return false;
   return nowMs - slot.scrapedAtMs.load(std::memory_order_relaxed) < kFreshMs;
 }

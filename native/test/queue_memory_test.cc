@@ -46,6 +46,9 @@ TEST(memoryIsFullOnlyIfTheEngineAndOurSumSaySo) {
   CHECK(!Decoding(kMemoryTokens, -1).place(2, 512, 2).isWaiting);
   CHECK(!Decoding(kMemoryTokens / 10 * 8, 1).place(2, 512, 2).isWaiting);
   CHECK(Decoding(kMemoryTokens / 10 * 9 + 1, 0.9).place(2, 512, 2).isWaiting);
+  Decoding ofUnknownSize(kMemoryTokens, 1);
+  ofUnknownSize.slot(0).capacityBlocks = 0;
+  CHECK(!ofUnknownSize.place(2, 512, 2).isWaiting);
 }
 
 TEST(theNextScrapeIsLookedAtWithoutAnyOtherEvent) {
