@@ -49,7 +49,8 @@ class Hotness {
   [[nodiscard]] KeyLevel levelOf(const LevelKeys& levels, uint32_t instances,
                                  IsLoaded&& isLoaded) noexcept {
     Record& record = nextRecord();
-    const uint64_t seen = requestsSeen();
+    // At least this one, also if `resize` has started the window anew since.
+    const uint64_t seen = std::max<uint64_t>(1, requestsSeen());
     return firstColdLevel(levels, [&](uint32_t i) {
       record.keys[i].store(levels.keys[i], std::memory_order_relaxed);
       return count(levels.keys[i], seen, instances, isLoaded);
