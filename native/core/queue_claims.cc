@@ -98,9 +98,8 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
     }
     if (!claim(node, slot, nowMs)) break;
   }
-  // Its next scrape may tell another tale.
-  const bool isAnyWaiting = table_->waiting.load(std::memory_order_relaxed) > 0;
-  if (isAnyWaiting && isOutOfMemory(slot, nowMs)) noteLook(slot, nowMs + kScrapeLookMs);
+  // Its next scrape may tell another tale, also to those that come to wait meanwhile.
+  if (isOutOfMemory(slot, nowMs)) noteLook(slot, nowMs + kScrapeLookMs);
   if (!options_.isFleetWide) return;
   if (hasRoom(slot, nowMs)) return;
   setFull(slot, true);

@@ -64,14 +64,6 @@ TEST(theNextScrapeIsLookedAtWithoutAnyOtherEvent) {
   CHECK_EQUAL(router.claimed().ticket, next.ticket);
 }
 
-TEST(nobodyLooksForAnInstanceThatNothingWaitsFor) {
-  Decoding router(kMemoryTokens, 1);
-  const Placement next = router.place(2, 512, 2);
-  router.core->end(next.ticket, 3);
-  router.core->look(router.core->nextLookMs());
-  CHECK(router.core->nextLookMs() > 10'000);
-}
-
 TEST(metricsThatComeNoMoreHoldNothingUp) {
   Decoding router(kMemoryTokens, 1);
   const Placement next = router.place(2, 512, 2);
