@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { policies as configured } from '../../src/config/config.ts';
 import { meanDifference } from '../../src/simulate/means.ts';
 import { summarize } from '../../src/simulate/summary.ts';
 import { cellOf } from '../support/simulate-report.ts';
@@ -147,8 +148,9 @@ describe('targets', () => {
     expect(of(fewer)[0]).toBe(false);
   });
 
-  test('speed is the best of its rounds', () => {
-    const speeds = [{ preset: 'paper-7b', atLeast: 50_000, best: 49_999 }];
+  test('speed is the median of its rounds', () => {
+    const rates = [1, 49_999, 90_000];
+    const speeds = [{ preset: 'paper-7b', atLeast: 50_000, rates, median: 49_999 }];
     expect(target({ speeds }, 'speed').isMet).toBe(false);
   });
 });
@@ -320,5 +322,6 @@ test('every part can be asked for, and runs the reference where it is compared',
   for (const { sweepsOf } of Object.values<{ sweepsOf: (limit: number) => unknown[] }>(parts)) {
     expect(sweepsOf(4000).length).toBeGreaterThan(0);
   }
+  expect([...policies].sort()).toEqual([...configured].sort());
   expect(rivals).toHaveLength(13);
 });
