@@ -150,7 +150,7 @@ PlaceStatus Core::decideBare(uint64_t hash, double nowMs, Placement* out) noexce
   ticket.promptTokens = out->promptTokens = 0;
   ticket.promptBytes = 0;
   // It computes no prompt: there is nothing to wait for.
-  reserve(out->ticket, ticket, out->decision.chosen, nowMs);
+  reserve(ticket, out->decision.chosen, nowMs);
   return PlaceStatus::placed;
 }
 
@@ -189,7 +189,7 @@ PlaceStatus Core::decideOnce(const RequestView& request, uint64_t model, double 
   out->blocks = request.blocks;
   ticket.chain.assign(request.chain, request.chain + request.blocks);
   if (options_.queue.isOn) return seat(out->ticket, ticket, nowMs, out);
-  reserve(out->ticket, ticket, out->decision.chosen, nowMs);
+  reserve(ticket, out->decision.chosen, nowMs);
   return PlaceStatus::placed;
 }
 
@@ -247,13 +247,13 @@ bool Core::retry(uint64_t id, double nowMs, Placement* out) noexcept {
   out->ticket = id;
   out->promptTokens = ticket.promptTokens;
   out->decision = decision;
-  reserve(id, ticket, decision.chosen, nowMs);
+  reserve(ticket, decision.chosen, nowMs);
   return true;
 }
 
-void Core::reserve(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept {
+void Core::reserve(Ticket& ticket, const Candidate& candidate, double nowMs) noexcept {
   InstanceSlot& slot = state_.slot(candidate.slot);
-  began(id, ticket, candidate, slot.prefilling.add(candidate.uncachedTokens).tokens, nowMs);
+  began(ticket, candidate, slot.prefilling.add(candidate.uncachedTokens).tokens, nowMs);
   ticket.isTrial =
       finishReserving(state_, index_, options_.suspicion, reservedOf(ticket), candidate, nowMs);
 }
@@ -265,6 +265,7 @@ void Core::release(Ticket& ticket, double nowMs) noexcept {
   if (ticket.phase == Phase::decoding) slot.decoding.subtract(ticket.promptTokens);
   const uint64_t holds = slot.holds.fetch_sub(1, std::memory_order_relaxed);
   DUALMAP_ASSERT(holds >= 1, "an instance was given back more often than taken");
+  due_.erase(ticket.index);
   ticket.phase = Phase::idle;
   ticket.slot = kNone;
   // A decode that ends gives memory back.
@@ -308,6 +309,7 @@ void Core::prefilled(Ticket& ticket, double nowMs) noexcept {
   InstanceSlot& slot = state_.slot(ticket.slot);
   slot.prefilling.subtract(ticket.uncachedTokens);
   slot.decoding.add(ticket.promptTokens);
+  due_.erase(ticket.index);
   ticket.phase = Phase::decoding;
   queues_.offerRoom(ticket.slot, nowMs);
 }
@@ -342,15 +344,15 @@ void Core::end(uint64_t id, double nowMs, uint64_t promptTokens) noexcept {
   if (promptTokens > 0) tokenRatios_.learn(ticket.model, ticket.promptBytes, promptTokens);
   stopWaiting(id, nowMs);
   if (ticket.phase != Phase::idle) release(ticket, nowMs);
-  drop(id, ticket);
+  drop(ticket);
 }
 
-void Core::drop(uint64_t id, Ticket& ticket) noexcept {
+void Core::drop(Ticket& ticket) noexcept {
   ticket.phase = Phase::free;
   ticket.tried.clear();
   ticket.chain.clear();
   ticket.sequence = (ticket.sequence + 1) & kSequenceMask;
-  freeTickets_.push_back(static_cast<uint32_t>(id & kIndexMask));
+  freeTickets_.push_back(ticket.index);
   --inUse_;
 }
 
@@ -358,7 +360,7 @@ Core::Ticket& Core::take(uint64_t* id) noexcept {
   if (freeTickets_.empty()) {
     DUALMAP_ASSERT(tickets_.size() < kIndexMask, "too many requests in flight");
     freeTickets_.push_back(static_cast<uint32_t>(tickets_.size()));
-    tickets_.emplace_back();
+    tickets_.emplace_back().index = freeTickets_.back();
   }
   const uint32_t index = freeTickets_.back();
   freeTickets_.pop_back();

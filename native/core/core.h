@@ -4,13 +4,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <deque>
 #include <limits>
 #include <memory>
-#include <queue>
 #include <string_view>
 #include <vector>
 
+#include "due_heap.h"
 #include "fleet_state.h"
 #include "hotness.h"
 #include "policy.h"
@@ -166,6 +166,7 @@ class Core {
     bool stream = false;
     bool usesPrefixCache = false;
     bool isTrial = false;  // tries whether a suspect is back
+    uint32_t index = 0;    // its own, in `tickets_`
     uint32_t sequence = 0;
     uint32_t slot = kNone;
     uint32_t other = kNone;
@@ -177,7 +178,6 @@ class Core {
     double tokensPerByte = 0;  // by which its tokens were counted
     double sloTtftMs = 0;
     int32_t priority = 0;
-    double prefillDueMs = 0;
     double arrivalMs = 0;
     uint32_t place = 0;  // in the queues, while it waits
     uint32_t first = kNone;
@@ -205,12 +205,12 @@ class Core {
   Ticket& take(uint64_t* id) noexcept;
   Ticket& ticketOf(uint64_t id) noexcept;
   PlaceStatus seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out) noexcept;
-  void reserve(uint64_t id, Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
-  void began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64_t aheadTokens,
+  void reserve(Ticket& ticket, const Candidate& candidate, double nowMs) noexcept;
+  void began(Ticket& ticket, const Candidate& candidate, uint64_t aheadTokens,
              double nowMs) noexcept;
   void prefilled(Ticket& ticket, double nowMs) noexcept;
   void release(Ticket& ticket, double nowMs) noexcept;
-  void drop(uint64_t id, Ticket& ticket) noexcept;
+  void drop(Ticket& ticket) noexcept;
   void rehome(uint64_t id, Ticket& ticket, double nowMs) noexcept;
   void sample(const Ticket& ticket, double ttftMs) noexcept;
   [[nodiscard]] double sloOf(double requestedMs, uint64_t promptTokens) const noexcept;
@@ -230,15 +230,10 @@ class Core {
   std::unique_ptr<Policy> policy_;
   PromptScanner scanner_;
   Prompt prompt_;
-  std::vector<Ticket> tickets_;
+  std::deque<Ticket> tickets_;  // by index; none is ever moved, however many there come to be
   std::vector<uint32_t> freeTickets_;
-  /// A request without a stream, and when its prefill will have ended.
-  struct Due {
-    double atMs;
-    uint64_t ticket;
-    bool operator>(const Due& other) const noexcept { return atMs > other.atMs; }
-  };
-  std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
+  /// When the prefill of those that are prefilled will have ended, or has stalled.
+  DueHeap due_;
   uint32_t inUse_ = 0;
 };
 

@@ -17,7 +17,7 @@ constexpr double kStallTickMs = 100;
 
 }  // namespace
 
-void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64_t aheadTokens,
+void Core::began(Ticket& ticket, const Candidate& candidate, uint64_t aheadTokens,
                  double nowMs) noexcept {
   ticket.phase = Phase::prefilling;
   ticket.slot = candidate.slot;
@@ -41,8 +41,7 @@ void Core::began(uint64_t id, Ticket& ticket, const Candidate& candidate, uint64
   const double stalledMs = std::max(kStallMsMin, kStallTimes * candidate.ttftEstimateMs);
   // Rounded up, so that a thread looks for stalls a few times a second at most.
   const double stallDueMs = std::ceil((nowMs + stalledMs) / kStallTickMs) * kStallTickMs;
-  ticket.prefillDueMs = ticket.stream ? stallDueMs : nowMs + candidate.ttftEstimateMs;
-  due_.push({ticket.prefillDueMs, id});
+  due_.insert(ticket.index, ticket.stream ? stallDueMs : nowMs + candidate.ttftEstimateMs);
 }
 
 // To its instance if that has room, else into the queues.
@@ -50,7 +49,7 @@ PlaceStatus Core::seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out
   const Decision& decision = out->decision;
   uint64_t aheadTokens = 0;
   if (queues_.tryPass(decision.chosen, nowMs, &aheadTokens)) {
-    began(id, ticket, decision.chosen, aheadTokens, nowMs);
+    began(ticket, decision.chosen, aheadTokens, nowMs);
     ticket.isTrial = finishReserving(state_, index_, options_.suspicion, reservedOf(ticket),
                                      decision.chosen, nowMs);
     return PlaceStatus::placed;
@@ -58,7 +57,7 @@ PlaceStatus Core::seat(uint64_t id, Ticket& ticket, double nowMs, Placement* out
   ticket.phase = Phase::waiting;
   ticket.place = queues_.enqueue(waitRequestOf(id, ticket, decision), nowMs);
   if (ticket.place == 0) {
-    drop(id, ticket);
+    drop(ticket);
     return PlaceStatus::queueFull;
   }
   out->isWaiting = true;
@@ -90,8 +89,7 @@ Waited Core::nextClaim(Placement* out) noexcept {
   out->promptBytes = uint64_t{ticket.chain.size()} * kBlockBytes;
   out->blocks = static_cast<uint32_t>(ticket.chain.size());
   out->stream = ticket.stream;
-  began(claim.ticket, ticket, claim.candidate, claim.candidate.pendingTokens,
-        ticket.arrivalMs + claim.queuedMs);
+  began(ticket, claim.candidate, claim.candidate.pendingTokens, ticket.arrivalMs + claim.queuedMs);
   ticket.isTrial = claim.isTrial;
   return Waited::placed;
 }
@@ -148,18 +146,13 @@ WaitRequest Core::waitRequestOf(uint64_t id, const Ticket& ticket,
 }
 
 double Core::nextLookMs() const noexcept {
-  const double dueMs = due_.empty() ? Queues::kNever : due_.top().atMs;
+  const double dueMs = due_.isEmpty() ? Queues::kNever : due_.firstMs();
   return std::min(dueMs, queues_.nextLookMs());
 }
 
 void Core::look(double nowMs) noexcept {
-  while (!due_.empty() && due_.top().atMs <= nowMs) {
-    const auto [atMs, id] = due_.top();
-    due_.pop();
-    Ticket& ticket = tickets_[id & kIndexMask];
-    // It may have ended since, or been sent on to another instance.
-    const bool isSame = ticket.sequence == id >> kIndexBits && ticket.prefillDueMs == atMs;
-    if (isSame && ticket.phase == Phase::prefilling) prefilled(ticket, nowMs);
+  while (!due_.isEmpty() && due_.firstMs() <= nowMs) {
+    prefilled(tickets_[due_.firstTicket()], nowMs);
   }
   queues_.look(nowMs);
 }

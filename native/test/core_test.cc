@@ -179,6 +179,24 @@ TEST(prefillsWithoutAStreamEndByEstimate) {
   CHECK(router.fleet.isIdle());
 }
 
+// A thread that looked for what is over, or kept it in mind, would pay for requests of long ago.
+TEST(nothingIsLookedForOnceItIsPrefilledOrOver) {
+  Router router(2);
+  const auto isLookedFor = [&] { return router.core->nextLookMs() < Queues::kNever; };
+  CHECK(!isLookedFor());
+  const uint64_t first = router.place(1).ticket;
+  const uint64_t second = router.place(2).ticket;
+  router.core->firstToken(first, 1);
+  CHECK(isLookedFor());
+  Placement placement;
+  CHECK(router.core->retry(second, 2, &placement));
+  CHECK(isLookedFor());
+  router.core->end(second, 3);
+  CHECK(!isLookedFor());
+  router.core->end(first, 4);
+  CHECK(!isLookedFor());
+}
+
 TEST(aBurstOfFailuresCountsOnce) {
   Router router(2);
   std::vector<Placement> burst;
