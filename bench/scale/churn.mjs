@@ -123,6 +123,8 @@ if (!witness.isTrusted)
 
 const moved = { still: null, elsewhere: other, churn: decided };
 
+const rounded = (ms) => Math.round(ms * 1000) / 1000;
+
 async function measure(cell, forSeconds) {
   let isOver = false;
   const work = moved[cell]?.churn(() => isOver);
@@ -131,7 +133,8 @@ async function measure(cell, forSeconds) {
   isOver = true;
   const slow = result.slow.map(({ fromMs, tookMs, waitedMs }) => {
     const awayMs = witness.awayMs(fromMs, fromMs + tookMs);
-    return { tookMs, waitedMs, awayMs, ownMs: tookMs - waitedMs - awayMs };
+    const parts = { tookMs, waitedMs, awayMs, ownMs: tookMs - waitedMs - awayMs };
+    return Object.fromEntries(Object.entries(parts).map(([key, ms]) => [key, rounded(ms)]));
   });
   return { ...result, slow, ...((await work) ?? { builds: 0, left: 0 }) };
 }
@@ -178,6 +181,9 @@ for (const { what, atMost, measured } of budgets) {
 }
 if (values.json !== undefined) {
   const { isTrusted } = witness;
+  for (const run of Object.values(results).flat()) {
+    run.slow = run.slow.filter(({ tookMs }) => tookMs >= 1);
+  }
   const report = { facts, instances, seconds, rounds, isTrusted, cells, budgets, results };
   writeFileSync(values.json, `${JSON.stringify(report, null, 1)}\n`);
 }
