@@ -25,6 +25,8 @@ export interface Outcome {
   readonly usage: Usage | null;
   /** The instance that answered, as the router names it; `null`: it does not. */
   readonly instance: string | null;
+  /** That it waited in the router, as that tells with `--explain on`; `null`: it does not. */
+  readonly queueMs: number | null;
 }
 
 export interface CallOptions {
@@ -42,6 +44,7 @@ export class Call implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | null = null;
   #status = 0;
   #instance: string | null = null;
+  #queueMs: number | null = null;
   #ttftMs: number | null = null;
   #settled = false;
 
@@ -71,6 +74,8 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#status = status;
     const instance = headers['x-dualmap-instance'];
     if (typeof instance === 'string') this.#instance = instance;
+    const queueMs = headers['x-dualmap-queue-ms'];
+    if (typeof queueMs === 'string') this.#queueMs = Number(queueMs);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -116,6 +121,7 @@ export class Call implements Dispatcher.DispatchHandler {
       sendLateMs: this.#sendLateMs,
       usage: this.#events.usage,
       instance: this.#instance,
+      queueMs: this.#queueMs,
     });
   }
 }

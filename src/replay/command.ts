@@ -4,7 +4,7 @@ import { request } from 'undici';
 import { type Clock, systemClock } from '../clock.ts';
 import { spreadArrivals } from './arrivals.ts';
 import type { Outcome } from './call.ts';
-import { Load, type PlannedRequest } from './load.ts';
+import { Load, type PlannedRequest, type Target } from './load.ts';
 import {
   type GivenReplayOptions,
   parseReplayOptions,
@@ -12,6 +12,7 @@ import {
   type ReplayOptions,
 } from './options.ts';
 import { showProgress } from './progress.ts';
+import { createRandom } from './random.ts';
 import { formatReport, makeReport, type ReplayReport, replayExitCode } from './report.ts';
 import { Tally } from './tally.ts';
 import { PromptText } from './text.ts';
@@ -45,17 +46,18 @@ export async function runReplay(
 ): Promise<ReplayReport> {
   const options = parseReplayOptions(given);
   const planned = selectRows(await readRows(options.trace), options);
-  const model = options.model ?? (await firstModel(options.url));
+  const urls = options.url.split(',');
+  const model = options.model ?? (await Promise.all(urls.map(firstModel)))[0]!;
   const text = new PromptText();
+  const targets = urls.map((url) => targetOf(url, options));
+  const random = createRandom(~options.seed);
   const plan = planned.map(({ dueMs, row }) => ({
     dueMs,
+    target: targets[Math.floor(random() * targets.length)]!,
     body: () => makeBody(row, model, options, text),
   }));
   const tally = new Tally(options);
-  const url = new URL(options.url);
   const load = new Load(plan, {
-    origin: url.origin,
-    path: `${url.pathname.replace(/\/$/, '')}${paths[options.endpoint]}`,
     connectionsMax: options.connectionsMax,
     timeoutMs: options.timeoutSecs * 1000,
     clock,
@@ -124,6 +126,11 @@ async function save(flag: string, path: string | null, text: string): Promise<bo
     process.stderr.write(`${flag}: ${error instanceof Error ? error.message : String(error)}\n`);
     return false;
   }
+}
+
+function targetOf(url: string, { endpoint }: ReplayOptions): Target {
+  const { origin, pathname } = new URL(url);
+  return { origin, path: `${pathname.replace(/\/$/, '')}${paths[endpoint]}` };
 }
 
 const paths = { chat: '/v1/chat/completions', completions: '/v1/completions' } as const;

@@ -8,17 +8,22 @@ import { Call, type Outcome } from './call.ts';
  * `connectionsMax`, where the waiting shows as lateness.
  */
 
+/** Where a request goes. */
+export interface Target {
+  /** `http://127.0.0.1:8080` */
+  readonly origin: string;
+  readonly path: string;
+}
+
 export interface PlannedRequest {
   /** Milliseconds after the start of the run, in real time. Plans ascend. */
   readonly dueMs: number;
+  readonly target: Target;
   /** Makes the body; called once, ahead of the due moment where there is time. */
   readonly body: () => Buffer;
 }
 
 export interface LoadOptions {
-  /** `http://127.0.0.1:8080` */
-  readonly origin: string;
-  readonly path: string;
   readonly connectionsMax: number;
   /** From a request sent to its last byte. */
   readonly timeoutMs: number;
@@ -123,13 +128,14 @@ export class Load {
 
   #send(dueMs: number): void {
     const place = this.#next++;
-    const body = this.#nextBody ?? this.#plan[place]!.body();
+    const { target, body: makeBody } = this.#plan[place]!;
+    const body = this.#nextBody ?? makeBody();
     this.#nextBody = null;
-    const { origin, path, clock, timeoutMs } = this.#options;
+    const { clock, timeoutMs } = this.#options;
     const onSettled = (settled: Call, outcome: Outcome) => this.#settle(settled, outcome, place);
     const call = new Call({ clock, dueMs, timeoutMs, onSettled });
     this.#inFlight.add(call);
-    this.#agent.dispatch({ origin, path, method: 'POST', headers, body }, call);
+    this.#agent.dispatch({ ...target, method: 'POST', headers, body }, call);
     this.#prepare();
   }
 

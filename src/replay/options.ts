@@ -4,7 +4,7 @@
 
 export interface ReplayOptions {
   readonly trace: string;
-  /** Base URL without a trailing slash. */
+  /** Base URLs without a trailing slash, with commas between them. */
   readonly url: string;
   /** `null`: the first that `/v1/models` lists. */
   readonly model: string | null;
@@ -68,10 +68,10 @@ export const replayOptionRows: readonly ReplayOptionRow[] = [
   },
   {
     key: 'url',
-    flag: '--url <url>',
+    flag: '--url <urls>',
     kind: 'text',
     default: 'http://127.0.0.1:8080',
-    help: 'base URL of the router, or of one engine',
+    help: 'base URL of the router, or of one engine; of several, with commas, each request goes to one at random',
   },
   {
     key: 'model',
@@ -224,9 +224,9 @@ export function parseReplayOptions(given: GivenReplayOptions): ReplayOptions {
     if (fault !== null) faults.push(`${name}: ${fault}, not ${JSON.stringify(value)}`);
   }
   if (typeof options.url === 'string') {
-    const url = checkUrl(options.url, options.allowRemote === true);
-    options.url = url.base;
-    if (url.fault !== null) faults.push(`--url: ${url.fault}`);
+    const urls = options.url.split(',').map((url) => checkUrl(url, options.allowRemote === true));
+    options.url = urls.map(({ base }) => base).join(',');
+    for (const { fault } of urls) if (fault !== null) faults.push(`--url: ${fault}`);
   }
   if (faults.length > 0) throw new ReplayFault(faults);
   return options as unknown as ReplayOptions;

@@ -130,6 +130,22 @@ test('completions, a given model and a base path', async () => {
   expect(received[0]!.body.prompt).toHaveLength(2400);
 });
 
+test('several URLs: each request goes to one of them, to the same ones every time', async () => {
+  const trace = await saveTrace(...Array.from({ length: 40 }, (_, index) => index));
+  const given = { trace, url: `${url}/a,${url}/b`, connectionsMax: 1 };
+  expect(await runReplay(given)).toMatchObject({ requests: 40, lost: 0, errors: 0 });
+  const paths = received.map(({ path }) => path);
+  const share = paths.filter((path) => path === '/a/v1/chat/completions').length / paths.length;
+  expect(share).toBeGreaterThan(0.2);
+  expect(share).toBeLessThan(0.8);
+  expect(new Set(paths).size).toBe(2);
+  received.length = 0;
+  await runReplay(given);
+  expect(received.map(({ path }) => path)).toEqual(paths);
+  await runReplay({ ...given, seed: 2 });
+  expect(received.slice(40).map(({ path }) => path)).not.toEqual(paths);
+});
+
 test('TTFT counts from the due moment to the first choice, not to the head', async () => {
   const clock = new HandClock();
   answerWith = (answer) => {
@@ -152,10 +168,9 @@ test('TTFT counts from the due moment to the first choice, not to the head', asy
 
 test('sends nothing before it is due', async () => {
   const sendLatesMs: number[] = [];
-  const plan = [0, 15, 30].map((dueMs) => ({ dueMs, body: () => Buffer.from('{}') }));
+  const target = { origin: url, path: '/v1/completions' };
+  const plan = [0, 15, 30].map((dueMs) => ({ dueMs, target, body: () => Buffer.from('{}') }));
   const load = new Load(plan, {
-    origin: url,
-    path: '/v1/completions',
     connectionsMax: 9,
     timeoutMs: 10_000,
     clock: systemClock,

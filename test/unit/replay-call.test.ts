@@ -42,7 +42,10 @@ test('TTFT ends with the first choice: not with the head, a comment or an empty 
   call.onRequestStart(controller);
   at(1_100);
   call.onResponseStart(controller, 100, {});
-  call.onResponseStart(controller, 200, { 'x-dualmap-instance': 'http://a' });
+  call.onResponseStart(controller, 200, {
+    'x-dualmap-instance': 'http://a',
+    'x-dualmap-queue-ms': '12.5',
+  });
   at(1_200);
   data(': waiting\n\n');
   at(1_300);
@@ -62,6 +65,7 @@ test('TTFT ends with the first choice: not with the head, a comment or an empty 
       sendLateMs: 30,
       usage: null,
       instance: 'http://a',
+      queueMs: 12.5,
     },
   ]);
 });

@@ -95,8 +95,13 @@ test('the URL loses its last slashes and may carry nothing else', () => {
   expect(parseReplayOptions({ trace: 't', url: 'http://127.0.0.1:1/a//' }).url).toBe(
     'http://127.0.0.1:1/a',
   );
+  expect(parseReplayOptions({ trace: 't', url: 'http://[::1]:1/,http://localhost' }).url).toBe(
+    'http://[::1]:1,http://localhost',
+  );
   for (const url of [
     'nowhere',
+    'http://127.0.0.1,',
+    'http://127.0.0.1,http://10.0.0.1',
     'http://u:p@127.0.0.1',
     'http://127.0.0.1/?a',
     'http://127.0.0.1/#a',

@@ -12,6 +12,7 @@ function outcome(fields: Partial<Outcome> = {}): Outcome {
     sendLateMs: 1,
     usage: { promptTokens: 100, cachedTokens: 25 },
     instance: null,
+    queueMs: null,
     ...fields,
   };
 }
