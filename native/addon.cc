@@ -87,6 +87,7 @@ Napi::Value layoutOfState(const Napi::CallbackInfo& info) {
   set("scrapedKvUse", offsetof(InstanceSlot, scrapedKvUse));
   set("scrapedAtMs", offsetof(InstanceSlot, scrapedAtMs));
   set("peersWaiting", offsetof(InstanceSlot, peersWaiting));
+  set("peersWaitedAtMs", offsetof(InstanceSlot, peersWaitedAtMs));
   return result;
 }
 

@@ -16,7 +16,7 @@ namespace dualmap {
 
 // Bump kLayoutVersion with any change here; src/core/fleet-state.ts mirrors the offsets.
 inline constexpr uint64_t kMagic = 0x31'70'61'6D'6C'61'75'64;  // "dualmap1"
-inline constexpr uint32_t kLayoutVersion = 7;
+inline constexpr uint32_t kLayoutVersion = 8;
 inline constexpr size_t kLineBytes = 64;
 
 #define DUALMAP_ASSERT(condition, what)                                                          \
@@ -139,9 +139,10 @@ struct alignas(kLineBytes) InstanceSlot {
   // Main writes, anyone reads; a hint beside line 1, which no scrape touches.
   alignas(kLineBytes) std::atomic<double> scrapedWaiting;
   std::atomic<double> scrapedRunning;
-  std::atomic<double> scrapedKvUse;  // 0..1; below 0: not told
-  std::atomic<double> scrapedAtMs;   // when it was asked; 0: never
-  std::atomic<double> peersWaiting;  // of those that waited then, requests of other routers
+  std::atomic<double> scrapedKvUse;     // 0..1; below 0: not told
+  std::atomic<double> scrapedAtMs;      // when it was asked; 0: never
+  std::atomic<double> peersWaiting;     // of those that waited then, requests of other routers
+  std::atomic<double> peersWaitedAtMs;  // when there were such at last; 0: never
 };
 static_assert(sizeof(InstanceSlot) == 4 * kLineBytes);
 

@@ -12,6 +12,13 @@ namespace {
 // Of so many claims of an instance one goes to the oldest late request, so that none waits for
 // ever behind requests that can still be in time.
 constexpr uint32_t kLateEvery = 16;
+// With other routers about, whose requests are not seen: of theirs that can still be in time, too.
+constexpr uint32_t kLateEveryAmongPeers = 64;
+// For so many times its objective after requests of other routers were last seen to wait somewhere
+// a late one leaves that room to those of theirs that can be in time.
+constexpr double kYieldTimes = 1.5;
+// What the last claim weighs in the share of late ones.
+constexpr float kLateShareWeight = 0.125F;
 // A promise is taken for broken a little after it was due: a start that is just on time wins.
 constexpr double kSlackMs = 1;
 // What no candidate has room for is offered to so many others.
@@ -146,7 +153,8 @@ bool Queues::standsAt(const Waiting& waiting, uint32_t slot) const noexcept {
 // The first in order that the instance may take, of its own queue and that of everybody; 0 if there
 // is none.
 uint32_t Queues::pick(uint32_t slot, double nowMs, double* lookMs) noexcept {
-  const bool isLateTurn = queues_[slot].claims % kLateEvery == kLateEvery - 1;
+  const uint32_t lateEvery = options_.hasPeers ? kLateEveryAmongPeers : kLateEvery;
+  const bool isLateTurn = queues_[slot].claims % lateEvery == lateEvery - 1;
   Tree::Cursor cursors[] = {Tree::Cursor(feasibleOf(slot)), Tree::Cursor(feasibleOf(everybody_)),
                             Tree::Cursor(lateOf(slot)), Tree::Cursor(lateOf(everybody_))};
   constexpr uint32_t kFirstLate = 2;
@@ -175,7 +183,8 @@ uint32_t Queues::pick(uint32_t slot, double nowMs, double* lookMs) noexcept {
     // What stands in its own queue too is looked at there.
     const bool isHere = waiting.stand[standOf(node)].slot == slot;
     if (isHere || (!standsAt(waiting, slot) && servesTheSame(waiting, slot))) {
-      const Leave verdict = leaves(node, slot, nowMs);
+      const double yieldsMs = isLateTurn ? 0 : yieldsUntilMs(node, slot);
+      const Leave verdict = nowMs < yieldsMs ? Leave{false, yieldsMs} : leaves(node, slot, nowMs);
       if (verdict.takes) return node;
       *lookMs = std::min(*lookMs, verdict.lookMs);
     }
@@ -202,6 +211,20 @@ double Queues::expectedMs(uint32_t place, uint32_t index, double nowMs) const no
   }
   return estimateTtftMs(state_->slot(at.slot), tokens, at.uncachedTokens,
                         waiting_[place].reserved.promptTokens);
+}
+
+// Here those that can be in time go before those that cannot. Other routers' are not seen, but that
+// they wait at all is, in the metrics of the engine: then a late one leaves it to them for a while.
+// The fewer of the claims here are in time, the fewer theirs will be, and the shorter it is: where
+// all are late nobody yields to nobody.
+double Queues::yieldsUntilMs(uint32_t node, uint32_t slot) const noexcept {
+  const Waiting& waiting = waiting_[placeOf(node)];
+  const bool isUrgent = waiting.priority < 0;
+  if (!options_.hasPeers || isUrgent || !waiting.stand[standOf(node)].isLate) return 0;
+  const double seenMs = state_->slot(slot).peersWaitedAtMs.load(std::memory_order_relaxed);
+  if (seenMs == 0) return 0;
+  const double sloTtftMs = waiting.deadlineMs - waiting.arrivalMs;
+  return seenMs + kYieldTimes * sloTtftMs * (1 - queues_[slot].lateShare);
 }
 
 // Whether an instance that has room takes a request or leaves it to another candidate.
@@ -296,6 +319,9 @@ bool Queues::claim(uint32_t node, uint32_t slotIndex, double nowMs) noexcept {
   candidate.ttftEstimateMs = estimateTtftMs(slot, candidate.pendingTokens, candidate.uncachedTokens,
                                             reserved.promptTokens);
   ++queues_[slotIndex].claims;
+  float& lateShare = queues_[slotIndex].lateShare;
+  lateShare +=
+      kLateShareWeight * (waiting.stand[standOf(node)].isLate ? 1 - lateShare : -lateShare);
   leaveAll(place);
   Claim& claim = waiting.claim;
   claim.ticket = waiting.ticket;

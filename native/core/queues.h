@@ -187,6 +187,7 @@ class Queues {
     uint32_t expiry;    // root: by the moment from which it is late
     uint32_t late;      // root: by arrival
     uint32_t claims;
+    float lateShare;    // of the claims; the last ones weigh most
     double nextLookMs;  // 0: none
   };
 
@@ -247,6 +248,7 @@ class Queues {
   void offerToOthers(uint32_t place, double nowMs) noexcept;
   [[nodiscard]] uint32_t pick(uint32_t slot, double nowMs, double* lookMs) noexcept;
   [[nodiscard]] Leave leaves(uint32_t node, uint32_t slot, double nowMs) noexcept;
+  [[nodiscard]] double yieldsUntilMs(uint32_t node, uint32_t slot) const noexcept;
   [[nodiscard]] Leave leavesToWarmer(uint32_t node, uint32_t slot, double nowMs) noexcept;
   [[nodiscard]] bool isWarmer(const Waiting& waiting, uint32_t index,
                               const Stand& here) const noexcept;

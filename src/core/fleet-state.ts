@@ -62,7 +62,8 @@ type Double =
   | 'scrapedRunning'
   | 'scrapedKvUse'
   | 'scrapedAtMs'
-  | 'peersWaiting';
+  | 'peersWaiting'
+  | 'peersWaitedAtMs';
 
 /** Typed views on the shared memory of one router. */
 export class FleetState {
@@ -206,11 +207,17 @@ export class FleetState {
     this.#writeDouble(slot, 'scrapedAtMs', atMs);
     const own = this.load(slot, 'prefilling').requests;
     this.#writeDouble(slot, 'peersWaiting', Math.max(0, waiting - own));
+    if (waiting > own || atMs === 0) this.#writeDouble(slot, 'peersWaitedAtMs', atMs);
   }
 
   /** Of the requests that waited in the engine at its last scrape, those of other routers. */
   peersWaiting(slot: number): number {
     return this.#readDouble(slot, 'peersWaiting');
+  }
+
+  /** When its metrics showed such requests at last; 0: never. */
+  peersWaitedAtMs(slot: number): number {
+    return this.#readDouble(slot, 'peersWaitedAtMs');
   }
 
   /** `null`: its metrics were never read. */

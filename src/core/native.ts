@@ -96,7 +96,8 @@ export type StateLayout = Record<
   | 'scrapedRunning'
   | 'scrapedKvUse'
   | 'scrapedAtMs'
-  | 'peersWaiting',
+  | 'peersWaiting'
+  | 'peersWaitedAtMs',
   number
 >;
 

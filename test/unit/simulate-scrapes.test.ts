@@ -67,6 +67,18 @@ test('of the requests that wait in an engine its own are not those of other rout
   expect([others(0), others(1), others(2)]).toEqual([0, 0, 1]);
 });
 
+test('when requests of other routers waited at last is kept, until another instance comes', () => {
+  const { state } = openCore();
+  const seenAt = (waiting: number, atMs: number) => {
+    state.setScraped(0, { waiting, running: 0, kvUse: null, atMs });
+    return state.peersWaitedAtMs(0);
+  };
+  expect([seenAt(0, 5), seenAt(2, 7), seenAt(0, 9), seenAt(1, 11)]).toEqual([0, 7, 7, 11]);
+  state.setState(0, 'free');
+  expect(state.takeSlot('http://other')).toBe(0);
+  expect(state.peersWaitedAtMs(0)).toBe(0);
+});
+
 test('while no engine does anything its metrics are read once, and then as ever', () => {
   const engines = [{ waiting: 0, running: 0, kvUse: 0.5 }] as Engine[];
   const seen: number[] = [];
