@@ -5,6 +5,7 @@
 import { Tally } from '../../dist/replay/tally.js';
 import { replay, startRouter } from './fleet.mjs';
 import { Observer } from './observer.mjs';
+import { orderOf, waitsOf } from './order.mjs';
 import { stretchOf } from './workload.mjs';
 
 /** What came of the requests that count; times in the engines' own milliseconds. */
@@ -22,29 +23,53 @@ export function failuresOf(outcomes) {
   return { errors: count('error'), lost: count('lost') };
 }
 
-/** `contender`: `{ policy, args }`, options of `serve`. */
-export async function measure(engines, requests, load, contender) {
+/**
+ * `contender`: `{ policy, args, routers }`, options of `serve`, and how many routers (1) there are.
+ * What they observe is added up; what one of several sees of imbalance is none.
+ */
+export async function measure(engines, requests, load, { routers = 1, ...contender }) {
   const { settings, workload } = requests;
   const { warmup, timeScale } = settings;
   await engines.clear();
-  const router = await startRouter(engines.urls, { ...settings, ...contender });
-  const observer = new Observer(router.url);
+  const started = await startRouters(routers, engines.urls, { ...settings, ...contender });
+  const observers = started.map(({ url }) => new Observer(url));
   try {
     await engines.status();
-    observer.start({ from: warmup, to: workload.count });
+    for (const observer of observers) observer.start({ from: warmup, to: workload.count });
     const startMs = performance.now();
     const plan = { ...settings, path: requests.path, stretch: stretchOf(requests, load) };
-    const outcomes = await replay(router.url, plan, settings);
+    const url = started.map(({ url }) => url).join(',');
+    const outcomes = await replay(url, plan, settings);
     const wallMs = performance.now() - startMs;
     const { cpuMs, lateP99Ms } = await engines.status();
+    const counted = outcomes.slice(warmup);
     return {
-      ...figuresOf(outcomes.slice(warmup), settings),
+      ...figuresOf(counted, settings),
       ...failuresOf(outcomes),
-      ...(await observer.stop()),
+      ...(await observedBy(observers)),
+      ...waitsOf(counted, settings),
+      order: orderOf(counted, settings),
       engines: { cpuShare: cpuMs / wallMs, lateP99Ms: lateP99Ms * timeScale },
       wallSeconds: wallMs / 1000,
     };
   } finally {
-    await router.stop();
+    await Promise.all(started.map((router) => router.stop()));
   }
+}
+
+/** One after the other: all at once they would take longer to start than an engine's answer may. */
+async function startRouters(count, urls, options) {
+  const started = [];
+  while (started.length < count) started.push(await startRouter(urls, options));
+  return started;
+}
+
+async function observedBy(observers) {
+  const observed = await Promise.all(observers.map((observer) => observer.stop()));
+  const sum = (key) => observed.reduce((total, one) => total + one[key], 0);
+  return {
+    migrations: sum('migrations'),
+    coldClaims: sum('coldClaims'),
+    imbalance: observed.length === 1 ? observed[0].imbalance : null,
+  };
 }

@@ -1,7 +1,7 @@
 /** The results of a comparison as a table in Markdown, and as a verdict. Pure. */
 
-const share = (value) => (value === null ? '-' : `${(100 * value).toFixed(1)} %`);
-const seconds = (ms) => (ms === null ? '-' : `${(ms / 1000).toFixed(2)} s`);
+export const share = (value) => (value === null ? '-' : `${(100 * value).toFixed(1)} %`);
+export const seconds = (ms) => (ms === null ? '-' : `${(ms / 1000).toFixed(2)} s`);
 
 const columns = [
   ['load', ({ load }) => String(load)],
@@ -20,7 +20,7 @@ const columns = [
   ['late P99', ({ sendLateMs }) => `${sendLateMs.p99.toFixed(1)} ms`],
 ];
 
-const line = (cells) => `| ${cells.join(' | ')} |\n`;
+export const line = (cells) => `| ${cells.join(' | ')} |\n`;
 
 export const tableHead = () => line(columns.map(([name]) => name)) + line(columns.map(() => '---'));
 

@@ -78,13 +78,14 @@ export function stretchOf({ qps, saturationQps }, load) {
 }
 
 /** What `dualmap simulate` says of the same requests; `set`: options of `serve`, `name=value`. */
-export function simulate({ path, workload, settings }, load, policy, set) {
+export function simulate({ path, workload, settings }, load, policy, set, routers = 1) {
   const { instances, preset, sloTtftMs, warmup, seed } = settings;
   const options = parseSimulateOptions({
     trace: path,
     policy,
     preset,
     instances: String(instances),
+    routers: String(routers),
     load: String(load),
     sloTtftMs: String(sloTtftMs),
     warmup: String(warmup),

@@ -85,3 +85,19 @@ test('where the best of the others is weak, more is asked for', () => {
   expect(judge(0.9, 0.75)[0].atLeast).toBeCloseTo(0.74);
   expect(verdicts([cell('dualmap', 1)])).toEqual([]);
 });
+
+test('several routers share the requests of one trace, and nothing else', async () => {
+  const { stdout, report } = await run(
+    'routers.mjs',
+    ...['--instances', '2', '--counts', '1,3', '--loads', '0.3', '--policies', 'dualmap'],
+    ...['--slo-ttft-ms', '60000'],
+  );
+  expect(report.cells.map((cell: { routers: number }) => cell.routers)).toEqual([1, 3]);
+  for (const cell of report.cells) {
+    expect(cell).toMatchObject({ requests: requestsCount - 10, errors: 0, lost: 0, attainment: 1 });
+    expect(cell.hitRatio).toBeGreaterThan(0.2);
+    expect(cell.queueMs.p50).toBeGreaterThanOrEqual(0);
+    expect(cell.engineMs.p50).toBeGreaterThan(0);
+  }
+  expect(stdout).toMatch(/^(met|missed): load 0\.3: 3 routers find/m);
+}, 60_000);
