@@ -213,10 +213,10 @@ double Queues::expectedMs(uint32_t place, uint32_t index, double nowMs) const no
                         waiting_[place].reserved.promptTokens);
 }
 
-// Here those that can be in time go before those that cannot. Other routers' are not seen, but that
-// they wait at all is, in the metrics of the engine: then a late one leaves it to them for a while.
-// The fewer of the claims here are in time, the fewer theirs will be, and the shorter it is: where
-// all are late nobody yields to nobody.
+// Until when a late request leaves the room of an instance to those of other routers that can still
+// be in time. Those are not seen here, only, in the metrics of the engine, that some waited at all.
+// Requests reach routers at random: the fewer of the claims here are in time, the fewer of theirs
+// are, and the shorter it is. Where all are late nobody yields.
 double Queues::yieldsUntilMs(uint32_t node, uint32_t slot) const noexcept {
   const Waiting& waiting = waiting_[placeOf(node)];
   const bool isUrgent = waiting.priority < 0;
