@@ -32,8 +32,12 @@ describe.skipIf(folder === null)('eight routers on the conversation trace, load 
     expect(eight.hitRatio).toBeGreaterThan(0.85 * cellOf('dualmap', 1).hitRatio);
   });
 
-  test.each(['preble', 'least_tokens'] as const)('keep the objective better than %s', (policy) => {
-    expect(eight.attainment).toBeGreaterThan(cellOf(policy, 8).attainment + 0.2);
+  test('keep the objective, as late requests yield to those of other routers', () => {
+    expect(eight.attainment).toBeGreaterThan(0.83);
+  });
+
+  test.each(['preble', 'least_tokens'] as const)('keep it better than %s there', (policy) => {
+    expect(eight.attainment).toBeGreaterThan(cellOf(policy, 8).attainment + 0.1);
   });
 
   test('and no worse than consistent hashing', () => {
