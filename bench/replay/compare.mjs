@@ -11,12 +11,11 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { formatFacts } from '../../dist/bench/environment.js';
 import { measure } from './cell.mjs';
-import { factsOf } from './facts.mjs';
 import { Engines } from './fleet.mjs';
+import { openComparison } from './opening.mjs';
 import { tableHead, tableRow, verdictLine, verdicts } from './table.mjs';
-import { readRequests, settingsOf, simulate, workloadFlags } from './workload.mjs';
+import { simulate, workloadFlags } from './workload.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -46,16 +45,8 @@ const contenders = [
   }),
 ];
 
-const settings = settingsOf(values);
-const facts = factsOf('compare.mjs');
-const requests = await readRequests(values.trace, settings);
+const { facts, settings, requests } = await openComparison(values, 'compare.mjs');
 const { saturationQps } = requests;
-console.log(`${formatFacts(facts)}\n`);
-console.log(
-  `${settings.trace}: ${requests.facts.requests} requests, the first ${settings.warmup} to warm ` +
-    `up; load 1 is ${saturationQps.toFixed(2)} a second, times ${settings.timeScale}\n`,
-);
-
 const engines = await Engines.start(settings);
 const cells = [];
 process.stdout.write(tableHead());
