@@ -7,8 +7,9 @@
  *
  * Three cells in turn. `still`: main sleeps. `elsewhere`: main does the same to another fleet, so
  * that it costs the machine as much and the deciding thread nothing: what is slow there is the
- * machine. `churn`: it does it to the fleet that is decided on. A decision's own time is what it
- * took, less what its thread waited for the processor and less what the processor was away.
+ * machine. `churn`: it does it to the fleet that is decided on. A decision's own time is at most what
+ * it took less what the processor was away, what passed since the account was read less what the
+ * thread waited, and what the thread ran: the least of these, as the first two may be the same time.
  */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -131,9 +132,10 @@ async function measure(cell, forSeconds) {
   decider.postMessage(forSeconds);
   const [result] = await once(decider, 'message');
   isOver = true;
-  const slow = result.slow.map(({ fromMs, tookMs, waitedMs }) => {
+  const slow = result.slow.map(({ fromMs, tookMs, sinceMs, waitedMs, ranMs }) => {
     const awayMs = witness.awayMs(fromMs, fromMs + tookMs);
-    const parts = { tookMs, waitedMs, awayMs, ownMs: tookMs - waitedMs - awayMs };
+    const ownMs = Math.min(tookMs - awayMs, sinceMs - waitedMs, ranMs);
+    const parts = { tookMs, sinceMs, waitedMs, ranMs, awayMs, ownMs };
     return Object.fromEntries(Object.entries(parts).map(([key, ms]) => [key, rounded(ms)]));
   });
   return { ...result, slow, ...((await work) ?? { builds: 0, left: 0 }) };

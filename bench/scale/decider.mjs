@@ -1,7 +1,7 @@
 /**
  * The deciding thread of `churn.mjs`: one decision after the other for as long as it is told, each
  * timed. Of those above half a millisecond it tells when they were, and for how long the kernel's
- * account of this thread has it waiting for a processor meanwhile.
+ * account of this thread has it running and waiting for a processor since it was last read.
  */
 import { openSync, readlinkSync, readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -10,8 +10,7 @@ import { Core } from '../../dist/core/native.js';
 import { coreOptions, makeChains, placeAndEnd, place as placeChain } from '../micro/fleet.mjs';
 
 const slowMs = 0.5;
-/** The account is read this often, since reading it costs more than a decision: so much of what is
- * taken for waiting may lie before one. */
+/** The account is read this often, since reading it costs more than a decision. */
 const accountEveryMs = 0.1;
 
 const core = new Core(workerData.memory, 1, coreOptions);
@@ -19,10 +18,13 @@ const chains = makeChains();
 const account = openSync('/proc/thread-self/schedstat', 'r');
 const text = Buffer.alloc(96);
 
-/** Milliseconds that this thread has been ready to run without a processor. */
-function waitedMs() {
+/** Milliseconds that this thread has run, has been ready to run without a processor, and now. */
+function read() {
+  // Brings what the kernel has of this thread up to date; the file alone is as old as a tick.
+  process.cpuUsage();
   const length = readSync(account, text, 0, text.length, 0);
-  return Number(text.toString('latin1', 0, length).split(' ')[1]) / 1e6;
+  const [ran, waited] = text.toString('latin1', 0, length).split(' ');
+  return { ranMs: Number(ran) / 1e6, waitedMs: Number(waited) / 1e6, atMs: performance.now() };
 }
 
 let asked = 0;
@@ -34,17 +36,15 @@ function nextChain() {
 function decide(seconds) {
   const histogram = build({ highestTrackableValue: 1e10, numberOfSignificantValueDigits: 3 });
   const slow = [];
-  let waitedBeforeMs = waitedMs();
+  let before = read();
   let startMs = performance.now();
-  let accountMs = startMs;
   const endMs = startMs + seconds * 1000;
   let decisions = 0;
   while (startMs < endMs) {
     startMs = performance.now();
-    if (startMs - accountMs >= accountEveryMs) {
-      waitedBeforeMs = waitedMs();
+    if (startMs - before.atMs >= accountEveryMs) {
+      before = read();
       startMs = performance.now();
-      accountMs = startMs;
     }
     placeChain(core, nextChain());
     const tookMs = performance.now() - startMs;
@@ -53,7 +53,10 @@ function decide(seconds) {
     histogram.recordValue(Math.round(tookMs * 1e6));
     if (tookMs < slowMs) continue;
     const fromMs = Number(process.hrtime.bigint()) / 1e6 - (performance.now() - startMs);
-    slow.push({ fromMs, tookMs, waitedMs: waitedMs() - waitedBeforeMs });
+    const after = read();
+    const sinceMs = after.atMs - before.atMs;
+    const waitedMs = after.waitedMs - before.waitedMs;
+    slow.push({ fromMs, tookMs, sinceMs, waitedMs, ranMs: after.ranMs - before.ranMs });
   }
   return {
     decisions,
