@@ -1,31 +1,19 @@
 /** The results of `routers.mjs` as a table in Markdown, and as a verdict. Pure. */
-import { line, seconds, share } from './table.mjs';
+import { attainedColumns, failedColumns, headOf, rowOf, seconds, share } from './table.mjs';
 
 const columns = [
   ['load', ({ load }) => String(load)],
   ['policy', ({ policy }) => policy],
   ['routers', ({ routers }) => String(routers)],
-  ['attained', ({ attainment }) => share(attainment)],
-  ['simulated', ({ simulated }) => share(simulated.attainment)],
-  ['P50', ({ ttftMs }) => seconds(ttftMs.p50)],
-  ['P90', ({ ttftMs }) => seconds(ttftMs.p90)],
-  ['hits', ({ hitRatio }) => share(hitRatio)],
-  ['simulated', ({ simulated }) => share(simulated.hitRatio)],
+  ...attainedColumns,
   ['in router P90', ({ queueMs }) => seconds(queueMs.p90)],
   ['in engine P90', ({ engineMs }) => seconds(engineMs.p90)],
   ['in order', ({ order }) => share(order.keptShare)],
-  ['errors', ({ errors }) => String(errors)],
-  ['lost', ({ lost }) => String(lost)],
-  ['late P99', ({ sendLateMs }) => `${sendLateMs.p99.toFixed(1)} ms`],
+  ...failedColumns,
 ];
 
-export const routersHead = () =>
-  line(columns.map(([name]) => name)) + line(columns.map(() => '---'));
-
-export function routersRow(cell) {
-  const row = line(columns.map(([, of]) => of(cell)));
-  return cell.void ? `${row.trimEnd()} VOID: the generator was late\n` : row;
-}
+export const routersHead = () => headOf(columns);
+export const routersRow = (cell) => rowOf(columns, cell);
 
 /** Of what one router finds in caches, several together find so much. */
 const hitRatioMin = 0.85;

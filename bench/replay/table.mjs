@@ -3,31 +3,45 @@
 export const share = (value) => (value === null ? '-' : `${(100 * value).toFixed(1)} %`);
 export const seconds = (ms) => (ms === null ? '-' : `${(ms / 1000).toFixed(2)} s`);
 
-const columns = [
-  ['load', ({ load }) => String(load)],
-  ['policy', ({ name }) => name],
+const line = (cells) => `| ${cells.join(' | ')} |\n`;
+
+/** What every table shows of a cell. */
+export const attainedColumns = [
   ['attained', ({ attainment }) => share(attainment)],
   ['simulated', ({ simulated }) => share(simulated.attainment)],
   ['P50', ({ ttftMs }) => seconds(ttftMs.p50)],
   ['P90', ({ ttftMs }) => seconds(ttftMs.p90)],
   ['hits', ({ hitRatio }) => share(hitRatio)],
   ['simulated', ({ simulated }) => share(simulated.hitRatio)],
-  ['migrations', ({ migrations }) => String(migrations)],
-  ['cold claims', ({ coldClaims }) => String(coldClaims)],
-  ['imbalance', ({ imbalance }) => (imbalance === null ? '-' : imbalance.toFixed(2))],
+];
+export const failedColumns = [
   ['errors', ({ errors }) => String(errors)],
   ['lost', ({ lost }) => String(lost)],
   ['late P99', ({ sendLateMs }) => `${sendLateMs.p99.toFixed(1)} ms`],
 ];
 
-export const line = (cells) => `| ${cells.join(' | ')} |\n`;
+/** `columns`: names, and how each is had from a cell. */
+export function headOf(columns) {
+  return line(columns.map(([name]) => name)) + line(columns.map(() => '---'));
+}
 
-export const tableHead = () => line(columns.map(([name]) => name)) + line(columns.map(() => '---'));
-
-export function tableRow(cell) {
+export function rowOf(columns, cell) {
   const row = line(columns.map(([, of]) => of(cell)));
   return cell.void ? `${row.trimEnd()} VOID: the generator was late\n` : row;
 }
+
+const columns = [
+  ['load', ({ load }) => String(load)],
+  ['policy', ({ name }) => name],
+  ...attainedColumns,
+  ['migrations', ({ migrations }) => String(migrations)],
+  ['cold claims', ({ coldClaims }) => String(coldClaims)],
+  ['imbalance', ({ imbalance }) => (imbalance === null ? '-' : imbalance.toFixed(2))],
+  ...failedColumns,
+];
+
+export const tableHead = () => headOf(columns);
+export const tableRow = (cell) => rowOf(columns, cell);
 
 /** The best of those without a queue in the router may attain this much less, or more. */
 const nearMin = -0.01;

@@ -7,9 +7,10 @@
  *
  * Three cells in turn. `still`: main sleeps. `elsewhere`: main does the same to another fleet, so
  * that it costs the machine as much and the deciding thread nothing: what is slow there is the
- * machine. `churn`: it does it to the fleet that is decided on. A decision's own time is at most what
- * it took less what the processor was away, what passed since the account was read less what the
- * thread waited, and what the thread ran: the least of these, as the first two may be the same time.
+ * machine. `churn`: it does it to the fleet that is decided on. A decision's own time is at most
+ * what it took less what the processor was away, what passed since the account was read less what
+ * the thread waited, and what the thread ran: the least of these, as the first two may be the same
+ * time.
  */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
