@@ -22,6 +22,7 @@
         "native/core/prompt.cc",
         "native/core/queue_claims.cc",
         "native/core/queue_moves.cc",
+        "native/core/queue_peers.cc",
         "native/core/queues.cc",
         "native/core/recent_work.cc",
         "native/core/reservation.cc",

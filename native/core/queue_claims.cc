@@ -14,20 +14,14 @@ namespace {
 constexpr uint32_t kLateEvery = 16;
 // With other routers about, whose requests are not seen: of theirs that can still be in time, too.
 constexpr uint32_t kLateEveryAmongPeers = 64;
-// For so many times its objective after requests of other routers were last seen to wait somewhere
-// a late one leaves that room to those of theirs that can be in time.
-constexpr double kYieldTimes = 1.5;
 // What the last claim weighs in the share of late ones.
 constexpr float kLateShareWeight = 0.125F;
 // A promise is taken for broken a little after it was due: a start that is just on time wins.
 constexpr double kSlackMs = 1;
 // What no candidate has room for is offered to so many others.
 constexpr uint32_t kOfferedMax = 8;
-// What other routers send to an engine, and how full its memory is, change without a word: so often
-// it is looked at again. The metrics that show it come once a second.
-constexpr double kScrapeLookMs = 250;
-// What they send breaks every promise: so much later an engine that computes nothing is not waited
-// for any more.
+// What other routers send breaks every promise: so much later an engine that computes nothing is
+// not waited for any more.
 constexpr double kPeersSlackMs = 300'000;
 // Of those that stand in the queue of everybody, so many a claim are looked up: what the instance
 // holds of them.
@@ -71,16 +65,6 @@ void Queues::shed(uint32_t place, double nowMs) noexcept {
   post(place);
 }
 
-double Queues::peersTokensAt(uint32_t slot, double nowMs) const noexcept {
-  return options_.hasPeers ? peersTokens(state_->slot(slot), nowMs) : 0;
-}
-
-// What waits in the engine is served in order of arrival: with requests of other routers in it the
-// next one is better kept here, in order of its deadline.
-bool Queues::isFullOfPeers(uint32_t slot, double nowMs) const noexcept {
-  return peersTokensAt(slot, nowMs) > static_cast<double>(options_.prefillWindowTokens);
-}
-
 bool Queues::isOutOfMemory(uint32_t slot, double nowMs) const noexcept {
   return isMemoryFull(state_->slot(slot), options_.tokensPerBlock, nowMs);
 }
@@ -92,10 +76,14 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
     if (options_.isFleetWide) expire(everybody_, nowMs);
   }
   if (!isServing(slot)) return;
+  InstanceQueue& queue = queues_[slot];
   if (isFullOfPeers(slot, nowMs)) {
-    if (standingOf(slot).load(std::memory_order_relaxed) > 0) noteLook(slot, nowMs + kScrapeLookMs);
+    queue.roomSinceMs = 0;
+    if (standingOf(slot).load(std::memory_order_relaxed) > 0)
+      noteLook(slot, peersLookMs(slot, nowMs));
     return;
   }
+  if (queue.roomSinceMs == 0) queue.roomSinceMs = nowMs;
   while (hasRoom(slot, nowMs)) {
     double lookMs = kNever;
     const uint32_t node = pick(slot, nowMs, &lookMs);
@@ -105,6 +93,7 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
     }
     if (!claim(node, slot, nowMs)) break;
   }
+  queue.roomSinceMs = 0;
   // Its next scrape may tell another tale, also to those that come to wait meanwhile.
   if (isOutOfMemory(slot, nowMs)) noteLook(slot, nowMs + kScrapeLookMs);
   if (!options_.isFleetWide) return;
@@ -183,7 +172,7 @@ uint32_t Queues::pick(uint32_t slot, double nowMs, double* lookMs) noexcept {
     // What stands in its own queue too is looked at there.
     const bool isHere = waiting.stand[standOf(node)].slot == slot;
     if (isHere || (!standsAt(waiting, slot) && servesTheSame(waiting, slot))) {
-      const double yieldsMs = isLateTurn ? 0 : yieldsUntilMs(node, slot);
+      const double yieldsMs = isLateTurn ? 0 : yieldsUntilMs(node, slot, nowMs);
       const Leave verdict = nowMs < yieldsMs ? Leave{false, yieldsMs} : leaves(node, slot, nowMs);
       if (verdict.takes) return node;
       *lookMs = std::min(*lookMs, verdict.lookMs);
@@ -211,20 +200,6 @@ double Queues::expectedMs(uint32_t place, uint32_t index, double nowMs) const no
   }
   return estimateTtftMs(state_->slot(at.slot), tokens, at.uncachedTokens,
                         waiting_[place].reserved.promptTokens);
-}
-
-// Until when a late request leaves the room of an instance to those of other routers that can still
-// be in time. Those are not seen here, only, in the metrics of the engine, that some waited at all.
-// Requests reach routers at random: the fewer of the claims here are in time, the fewer of theirs
-// are, and the shorter it is. Where all are late nobody yields.
-double Queues::yieldsUntilMs(uint32_t node, uint32_t slot) const noexcept {
-  const Waiting& waiting = waiting_[placeOf(node)];
-  const bool isUrgent = waiting.priority < 0;
-  if (!options_.hasPeers || isUrgent || !waiting.stand[standOf(node)].isLate) return 0;
-  const double seenMs = state_->slot(slot).peersWaitedAtMs.load(std::memory_order_relaxed);
-  if (seenMs == 0) return 0;
-  const double sloTtftMs = waiting.deadlineMs - waiting.arrivalMs;
-  return seenMs + kYieldTimes * sloTtftMs * (1 - queues_[slot].lateShare);
 }
 
 // Whether an instance that has room takes a request or leaves it to another candidate.

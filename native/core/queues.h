@@ -95,6 +95,9 @@ class Queues {
   static constexpr uint32_t kStands = 4;  // the pair, a third candidate, everybody
   /// A claim looks at so many of those that wait: what is behind them can wait longer.
   static constexpr uint32_t kLookedAtMax = 64;
+  /// What other routers send to an engine, and how full its memory is, change without a word: so
+  /// often it is looked at again. The metrics that show it come once a second.
+  static constexpr double kScrapeLookMs = 250;
 
   [[nodiscard]] static uint64_t bytesFor(const Capacities& capacities) noexcept;
   /// Lays the table out in zeroed memory.
@@ -187,8 +190,9 @@ class Queues {
     uint32_t expiry;    // root: by the moment from which it is late
     uint32_t late;      // root: by arrival
     uint32_t claims;
-    float lateShare;    // of the claims; the last ones weigh most
-    double nextLookMs;  // 0: none
+    float lateShare;     // of the claims; the last ones weigh most
+    double roomSinceMs;  // for so long it was left to somebody; 0: it has none
+    double nextLookMs;   // 0: none
   };
 
   struct alignas(kLineBytes) Mail {
@@ -248,7 +252,6 @@ class Queues {
   void offerToOthers(uint32_t place, double nowMs) noexcept;
   [[nodiscard]] uint32_t pick(uint32_t slot, double nowMs, double* lookMs) noexcept;
   [[nodiscard]] Leave leaves(uint32_t node, uint32_t slot, double nowMs) noexcept;
-  [[nodiscard]] double yieldsUntilMs(uint32_t node, uint32_t slot) const noexcept;
   [[nodiscard]] Leave leavesToWarmer(uint32_t node, uint32_t slot, double nowMs) noexcept;
   [[nodiscard]] bool isWarmer(const Waiting& waiting, uint32_t index,
                               const Stand& here) const noexcept;
@@ -270,6 +273,8 @@ class Queues {
   [[nodiscard]] double peersTokensAt(uint32_t slot, double nowMs) const noexcept;
   [[nodiscard]] uint64_t aheadTokensAt(uint32_t slot, double nowMs) const noexcept;
   [[nodiscard]] bool isFullOfPeers(uint32_t slot, double nowMs) const noexcept;
+  [[nodiscard]] double peersLookMs(uint32_t slot, double nowMs) const noexcept;
+  [[nodiscard]] double yieldsUntilMs(uint32_t node, uint32_t slot, double nowMs) const noexcept;
 
   const FleetState* state_;
   PrefixIndex* index_;

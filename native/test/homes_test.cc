@@ -142,29 +142,5 @@ TEST(aHomeThatComputesNothingIsNotWaitedForForEver) {
   CHECK(router.fleet.isIdle());
 }
 
-TEST(anEngineInWhichRequestsOfOtherRoutersWaitGetsNoMore) {
-  for (const bool hasPeers : {false, true}) {
-    CoreOptions options = late();
-    options.queue.hasPeers = hasPeers;
-    QueueRouter router(1, options);
-    const Placement first = router.place(1, 256, 0);
-    router.core->end(first.ticket, 10);
-    // Three of them, as long as that one: 76.8 ms.
-    router.slot(0).peersWaiting = 3;
-    router.slot(0).scrapedAtMs = 100;
-    const Placement next = router.place(2, 256, 110);
-    CHECK_EQUAL(next.isWaiting, hasPeers);
-    if (hasPeers) {
-      CHECK_EQUAL(router.claimed().ticket, kNobody);
-      const double lookMs = router.core->nextLookMs();
-      CHECK(lookMs > 180 && lookMs < 500);
-      router.core->look(lookMs);
-      CHECK_EQUAL(router.claimed().ticket, next.ticket);
-    }
-    router.core->end(next.ticket, 600);
-    CHECK(router.fleet.isIdle());
-  }
-}
-
 }  // namespace
 }  // namespace dualmap::test

@@ -1,4 +1,5 @@
-// Late requests, where other routers fill the same instances: they yield to what is not seen.
+// Where other routers fill the same instances: what they have sent is let through, and those of
+// their requests that go before one of ours are waited for, though none of them is seen.
 
 #include <cmath>
 #include <string>
@@ -11,19 +12,18 @@ namespace {
 
 constexpr uint64_t kNobody = QueueRouter::kNobody;
 
-/// One instance that computes, and a request for it that cannot be in time. Requests of other
-/// routers were seen to wait there at `seenMs`; 0: never.
-struct LateAmongPeers : QueueRouter {
-  explicit LateAmongPeers(bool hasPeers, double seenMs) : QueueRouter(1, optionsWith(hasPeers)) {
-    slot(0).prefilling.add(10);
-    late = place(1, 10'240, 0).ticket;  // 1,024 ms to compute, 1,000 to be in time
-    slot(0).peersWaitedAtMs = seenMs;
-  }
+CoreOptions optionsWith(bool hasPeers, QueueOrder order = QueueOrder::deadline) {
+  CoreOptions options = late();
+  options.queue.hasPeers = hasPeers;
+  options.queue.order = order;
+  return options;
+}
 
-  static CoreOptions optionsWith(bool hasPeers) {
-    CoreOptions options = queueOptions(PolicyName::dualmap, true);
-    options.queue.hasPeers = hasPeers;
-    return options;
+/// One instance that computes.
+struct OneOfSeveral : QueueRouter {
+  explicit OneOfSeveral(bool hasPeers, QueueOrder order = QueueOrder::deadline)
+      : QueueRouter(1, optionsWith(hasPeers, order)) {
+    slot(0).prefilling.add(10);
   }
 
   void giveRoom(double nowMs) {
@@ -31,6 +31,15 @@ struct LateAmongPeers : QueueRouter {
     core->look(nowMs);
     // As when a request ends: the instance claims.
     core->fleetChanged(nowMs);
+  }
+};
+
+/// And a request for it that cannot be in time. Requests of other routers were seen to wait there
+/// at `seenMs`; 0: never.
+struct LateAmongPeers : OneOfSeveral {
+  explicit LateAmongPeers(bool hasPeers, double seenMs) : OneOfSeveral(hasPeers) {
+    late = place(1, 10'240, 0).ticket;  // 1,024 ms to compute, 1,000 to be in time
+    slot(0).peersWaitedAtMs = seenMs;
   }
 
   uint64_t late;
@@ -101,7 +110,7 @@ TEST(theFewerClaimsAreInTimeTheShorterALateOneYields) {
   CHECK_EQUAL(yieldedMs(10'240), 1'500 * (1 - 0.125));
   for (int claims = 0; claims < 40; ++claims) (void)yieldedMs(10'240);
   CHECK(yieldedMs(10'240) < 10);
-  for (int claims = 0; claims < 40; ++claims) CHECK_EQUAL(yieldedMs(256), 0.0);
+  for (int claims = 0; claims < 40; ++claims) CHECK(yieldedMs(256) < 6);
   CHECK(yieldedMs(10'240) > 1'450);
   router.core->end(running, nowMs);
   CHECK(router.fleet.isIdle());
@@ -115,13 +124,130 @@ TEST(ofManyClaimsOneIsOfALateRequestAlsoAmongPeers) {
   while (claims < 200) {
     router.slot(0).peersWaitedAtMs = nowMs;
     const Placement next = router.place(5, 256, nowMs);
+    // A fifth of its 25.6 ms later.
+    router.core->look(nowMs += 6);
     const uint64_t ticket = next.isWaiting ? router.claimed().ticket : next.ticket;
     ++claims;
     if (ticket == router.late) break;
     CHECK_EQUAL(ticket, next.ticket);
-    router.core->end(ticket, nowMs += 1);
+    router.core->end(ticket, nowMs);
   }
   CHECK_EQUAL(claims, 64u);
+}
+
+TEST(aRequestInTimeLeavesNewRoomToCheaperOnesOfOtherRouters) {
+  OneOfSeveral router(true);
+  router.slot(0).peersWaitedAtMs = 90;
+  const uint64_t cheap = router.place(1, 2'560, 95).ticket;
+  const uint64_t dear = router.place(2, 5'120, 95).ticket;
+  router.giveRoom(100);
+  CHECK_EQUAL(router.claimed().ticket, kNobody);
+  // A fifth of its 256 ms, from when there was room.
+  const double cheapMs = router.core->nextLookMs();
+  CHECK(std::abs(cheapMs - (100 + 0.2 * 256)) < 0.001);
+  router.core->look(cheapMs - 1);
+  CHECK_EQUAL(router.claimed().ticket, kNobody);
+  router.core->look(cheapMs);
+  CHECK_EQUAL(router.claimed().ticket, cheap);
+  // There is room anew when it has ended.
+  router.core->end(cheap, 200);
+  CHECK_EQUAL(router.claimed().ticket, kNobody);
+  const double dearMs = router.core->nextLookMs();
+  CHECK(std::abs(dearMs - (200 + 0.2 * 512)) < 0.001);
+  router.core->look(dearMs);
+  CHECK_EQUAL(router.claimed().ticket, dear);
+  router.core->end(dear, 400);
+  CHECK(router.fleet.isIdle());
+}
+
+TEST(roomThatWasThereForLongIsTakenAtOnce) {
+  OneOfSeveral router(true);
+  router.slot(0).peersWaitedAtMs = 90;
+  const uint64_t dear = router.place(1, 5'120, 95).ticket;
+  router.giveRoom(100);
+  const uint64_t cheap = router.place(2, 256, 120).ticket;
+  CHECK_EQUAL(router.claimed().ticket, cheap);
+  router.core->end(cheap, 130);
+  router.core->look(300);
+  CHECK_EQUAL(router.claimed().ticket, dear);
+  router.core->end(dear, 400);
+}
+
+TEST(roomThatOthersTookIsNewWhenTheyHaveGone) {
+  OneOfSeveral router(true);
+  router.slot(0).peersWaitedAtMs = 90;
+  const uint64_t dear = router.place(1, 5'120, 95).ticket;
+  router.giveRoom(100);
+  router.slot(0).requestsTotal = 1;
+  router.slot(0).promptTokensTotal = 256;
+  router.slot(0).peersWaiting = 100;
+  router.slot(0).scrapedAtMs = 150;
+  router.core->look(203);
+  router.slot(0).peersWaiting = 0;
+  router.core->fleetChanged(300);
+  CHECK_EQUAL(router.claimed().ticket, kNobody);
+  CHECK(std::abs(router.core->nextLookMs() - (300 + 0.2 * 512)) < 0.001);
+  router.core->look(403);
+  CHECK_EQUAL(router.claimed().ticket, dear);
+  router.core->end(dear, 500);
+}
+
+TEST(nobodyLeavesRoomToCheaperOnesWhereThereAreNone) {
+  struct Case {
+    bool hasPeers;
+    double seenMs;
+    QueueOrder order;
+  };
+  // No other routers; nothing of theirs seen, or too long ago; another order than by cost.
+  const Case cases[] = {{false, 90, QueueOrder::deadline},
+                        {true, 0, QueueOrder::deadline},
+                        {true, 2'000 - 1'500, QueueOrder::deadline},
+                        {true, 1'990, QueueOrder::fcfs}};
+  for (const Case& at : cases) {
+    OneOfSeveral router(at.hasPeers, at.order);
+    router.slot(0).peersWaitedAtMs = at.seenMs;
+    const uint64_t ticket = router.place(1, 2'560, 1'995).ticket;
+    router.giveRoom(2'000);
+    CHECK_EQUAL(router.claimed().ticket, ticket);
+    router.core->end(ticket, 2'100);
+  }
+}
+
+TEST(anEngineInWhichRequestsOfOtherRoutersWaitGetsNoMore) {
+  for (const bool hasPeers : {false, true}) {
+    QueueRouter router(1, optionsWith(hasPeers));
+    const Placement first = router.place(1, 256, 0);
+    router.core->end(first.ticket, 10);
+    // Three of them, as long as that one: 76.8 ms.
+    router.slot(0).peersWaiting = 3;
+    router.slot(0).scrapedAtMs = 100;
+    const Placement next = router.place(2, 256, 110);
+    CHECK_EQUAL(next.isWaiting, hasPeers);
+    if (hasPeers) {
+      CHECK_EQUAL(router.claimed().ticket, kNobody);
+      // As soon as they should be computed.
+      const double lookMs = router.core->nextLookMs();
+      CHECK(lookMs > 176 && lookMs < 179);
+      router.core->look(lookMs);
+      CHECK_EQUAL(router.claimed().ticket, next.ticket);
+    }
+    router.core->end(next.ticket, 600);
+    CHECK(router.fleet.isIdle());
+  }
+}
+
+TEST(anEngineFullOfThoseOfOthersIsLookedAtAgainBeforeTheyAreComputed) {
+  QueueRouter router(1, optionsWith(true));
+  router.core->end(router.place(1, 256, 0).ticket, 10);
+  router.slot(0).peersWaiting = 100;
+  router.slot(0).scrapedAtMs = 100;
+  const Placement next = router.place(2, 256, 110);
+  CHECK_EQUAL(router.core->nextLookMs(), 110 + 250);
+  // Its metrics show that they are gone.
+  router.slot(0).peersWaiting = 0;
+  router.core->look(360);
+  CHECK_EQUAL(router.claimed().ticket, next.ticket);
+  router.core->end(next.ticket, 600);
 }
 
 }  // namespace
