@@ -5,9 +5,10 @@ import { percentile } from '../../dist/replay/tally.js';
 const slackMs = 1;
 
 /**
- * The order of deadlines, which with one objective for all is that of arrival. Of all pairs that
- * waited for the instance that they both came to, at some moment both of them, and of which the
- * first could still be in time when one of the two was sent: the share that was sent in that order.
+ * The order `deadline` (native/core/queues.h), whichever router a request waited in: what can be in
+ * time goes before what is late, of two in time the cheaper, of two late ones the older. Judged over
+ * all pairs that waited at the same time for the instance that they both came to, when the first of
+ * them was sent: for each of the three rules the pairs and the share of them that kept it.
  * `outcomes` need `queueMs` and `usage`; times are real.
  */
 export function orderOf(outcomes, { sloTtftMs, usPerToken, timeScale }) {
@@ -17,20 +18,36 @@ export function orderOf(outcomes, { sloTtftMs, usPerToken, timeScale }) {
       const fromMs = dueMs + sendLateMs;
       const uncached = usage.promptTokens - usage.cachedTokens;
       const lateFromMs = dueMs + (sloTtftMs - (uncached * usPerToken) / 1000) / timeScale;
-      return { instance, fromMs, sentMs: fromMs + queueMs, lateFromMs };
+      return { instance, fromMs, sentMs: fromMs + queueMs, lateFromMs, uncached };
     })
-    .sort((a, b) => a.fromMs - b.fromMs);
-  let pairs = 0;
-  let kept = 0;
+    .sort((a, b) => a.sentMs - b.sentMs);
+  const inTime = { pairs: 0, kept: 0 };
+  const cheaper = { pairs: 0, kept: 0 };
+  const older = { pairs: 0, kept: 0 };
+  const add = (rule, isKept) => {
+    rule.pairs += 1;
+    if (isKept) rule.kept += 1;
+  };
   for (const [at, first] of waits.entries()) {
+    const isLate = ({ lateFromMs }) => first.sentMs > lateFromMs;
     for (const second of waits.slice(at + 1)) {
-      if (second.fromMs >= first.sentMs - slackMs) break;
-      if (second.instance !== first.instance) continue;
-      if (Math.min(first.sentMs, second.sentMs) >= first.lateFromMs) continue;
-      pairs += 1;
-      if (second.sentMs >= first.sentMs - slackMs) kept += 1;
+      const isPair = second.instance === first.instance && second.fromMs < first.sentMs - slackMs;
+      // Sent together they are in whatever order.
+      if (!isPair || second.sentMs <= first.sentMs + slackMs) continue;
+      if (isLate(first) !== isLate(second)) add(inTime, !isLate(first));
+      else if (isLate(first)) add(older, first.fromMs <= second.fromMs);
+      else add(cheaper, first.uncached <= second.uncached);
     }
   }
+  return {
+    inTimeFirst: shareOf(inTime),
+    cheaperFirst: shareOf(cheaper),
+    olderFirst: shareOf(older),
+  };
+}
+
+/** `keptShare` `null`: there was no such pair. */
+function shareOf({ pairs, kept }) {
   return { pairs, keptShare: pairs === 0 ? null : kept / pairs };
 }
 

@@ -8,7 +8,9 @@ const columns = [
   ...attainedColumns,
   ['in router P90', ({ queueMs }) => seconds(queueMs.p90)],
   ['in engine P90', ({ engineMs }) => seconds(engineMs.p90)],
-  ['in order', ({ order }) => share(order.keptShare)],
+  ['in time first', ({ order }) => share(order.inTimeFirst.keptShare)],
+  ['cheaper first', ({ order }) => share(order.cheaperFirst.keptShare)],
+  ['older first', ({ order }) => share(order.olderFirst.keptShare)],
   ...failedColumns,
 ];
 
@@ -17,18 +19,24 @@ export const routersRow = (cell) => rowOf(columns, cell);
 
 /** Of what one router finds in caches, several together find so much. */
 const hitRatioMin = 0.85;
+/** What can be in time goes before what is late: of such pairs so many do. */
+const inTimeFirstMin = 0.95;
 
 /** `dualmap` with several routers beside one, at every load. */
 export function routersVerdicts(cells) {
   const ours = cells.filter(({ policy }) => policy === 'dualmap');
-  return ours.flatMap(({ load, routers, hitRatio }) => {
+  return ours.flatMap(({ load, routers, hitRatio, order }) => {
     const one = ours.find((cell) => cell.load === load && cell.routers === 1);
     if (routers === 1 || one === undefined) return [];
-    return [{ load, routers, atLeast: hitRatioMin * one.hitRatio, measured: hitRatio }];
+    const { keptShare } = order.inTimeFirst;
+    return [
+      { load, routers, of: 'hits', atLeast: hitRatioMin * one.hitRatio, measured: hitRatio },
+      { load, routers, of: 'in time first', atLeast: inTimeFirstMin, measured: keptShare ?? 1 },
+    ];
   });
 }
 
-export function verdictOf({ load, routers, atLeast, measured }) {
+export function verdictOf({ load, routers, of, atLeast, measured }) {
   const word = measured >= atLeast ? 'met' : 'missed';
-  return `${word}: load ${load}: ${routers} routers find ${share(measured)}, at least ${share(atLeast)}`;
+  return `${word}: load ${load}, ${routers} routers, ${of}: ${share(measured)}, at least ${share(atLeast)}`;
 }
