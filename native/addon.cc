@@ -39,7 +39,9 @@ Napi::Value stateBytes(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value createState(const Napi::CallbackInfo& info) {
-  FleetState::create(bytesOf(info.Env(), info[0]).data, capacitiesOf(info[1].As<Napi::Object>()));
+  const Pages pages = info[2].As<Napi::Boolean>() ? Pages::huge : Pages::ordinary;
+  FleetState::create(bytesOf(info.Env(), info[0]).data, capacitiesOf(info[1].As<Napi::Object>()),
+                     pages);
   return info.Env().Undefined();
 }
 

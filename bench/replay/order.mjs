@@ -6,9 +6,9 @@ const slackMs = 1;
 
 /**
  * The order `deadline` (native/core/queues.h), whichever router a request waited in: what can be in
- * time goes before what is late, of two in time the cheaper, of two late ones the older. Judged over
- * all pairs that waited at the same time for the instance that they both came to, when the first of
- * them was sent: for each of the three rules the pairs and the share of them that kept it.
+ * time goes before what is late, of two in time the cheaper, of two late ones the older. Judged
+ * over all pairs that waited at the same time for the instance that they both came to, when the
+ * first of them was sent: for each of the three rules the pairs and the share that kept it.
  * `outcomes` need `queueMs` and `usage`; times are real.
  */
 export function orderOf(outcomes, { sloTtftMs, usPerToken, timeScale }) {

@@ -123,7 +123,12 @@ async function runPart(name) {
 async function runSpeed() {
   const sweep = parts['same-queue'].sweepsOf(limitAsked)[0];
   const workload = await workloadOf(sweep.trace, limitAsked);
-  return { part: 'speed', facts, settings: { limit: limitAsked }, ...measureSpeed(workload) };
+  return {
+    part: 'speed',
+    facts,
+    settings: { limit: limitAsked },
+    ...(await measureSpeed(workload)),
+  };
 }
 
 /** A row a line: differences between two runs of the study can be read. */

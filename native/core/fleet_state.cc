@@ -22,8 +22,7 @@ uint64_t roundUp(uint64_t bytes) noexcept {
   return (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
 }
 
-// Every decision reads lines all over the prefix index: with pages of 4 KB each of them also misses
-// the translation cache. A wish; the kernel may not have such pages, or not grant them.
+// A wish; the kernel may not have such pages, or not grant them.
 void preferHugePages([[maybe_unused]] char* begin, [[maybe_unused]] uint64_t bytes) noexcept {
 #if defined(__linux__)
   constexpr uintptr_t kPageBytes = uintptr_t{2} << 20;
@@ -66,8 +65,8 @@ uint64_t FleetState::alignmentOffset(const void* memory) noexcept {
   return (kLineBytes - address % kLineBytes) % kLineBytes;
 }
 
-void FleetState::create(void* memory, const Capacities& capacities) noexcept {
-  preferHugePages(static_cast<char*>(memory), bytesFor(capacities));
+void FleetState::create(void* memory, const Capacities& capacities, Pages pages) noexcept {
+  if (pages == Pages::huge) preferHugePages(static_cast<char*>(memory), bytesFor(capacities));
   // Now, while nobody waits: the first requests would else wait for page after page of the index,
   // a good part of a millisecond for each huge one.
   std::memset(memory, 0, bytesFor(capacities));

@@ -190,6 +190,11 @@ struct StateLayout {
 
 [[nodiscard]] StateLayout layoutOf(const Capacities& capacities) noexcept;
 
+/// Every decision reads lines all over the prefix index: with pages of 4 KB each of them also
+/// misses the translation cache. But the kernel may have to move memory about to get one of 2 MB, a
+/// good part of a millisecond each: too much for memory that does not live for long.
+enum class Pages { ordinary, huge };
+
 /// A thread's view of the block. Borrowed: the block belongs to the creator of the shared memory.
 class FleetState {
  public:
@@ -197,7 +202,8 @@ class FleetState {
   [[nodiscard]] static uint64_t bytesFor(const Capacities& capacities) noexcept;
 
   /// Lays out zeroed memory. Called once, before any other thread attaches.
-  static void create(void* memory, const Capacities& capacities) noexcept;
+  static void create(void* memory, const Capacities& capacities,
+                     Pages pages = Pages::huge) noexcept;
 
   /// False if the memory holds no state of this layout version.
   [[nodiscard]] bool attach(void* memory) noexcept;

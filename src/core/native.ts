@@ -103,7 +103,7 @@ export type StateLayout = Record<
 
 interface Addon extends UpstreamAddon {
   stateBytes(capacities: Capacities): number;
-  createState(memory: Uint8Array, capacities: Capacities): void;
+  createState(memory: Uint8Array, capacities: Capacities, hugePages: boolean): void;
   layoutOf(memory: Uint8Array): StateLayout | null;
   identityOf(url: string): bigint;
   scanPrompt(body: Uint8Array, kind: number): NativeScan;
@@ -130,10 +130,10 @@ function loadAddon(): Addon {
 /** The loaded addon. `src/dispatch/native.ts` takes its upstream client from here. */
 export const addon: Addon = loadAddon();
 
-/** Makes the shared memory of a router. Zeroed, laid out, ready for every thread to attach. */
-export function createStateMemory(capacities: Capacities): SharedArrayBuffer {
+/** The memory of a router, zeroed, laid out. Huge pages take long to get: not for what dies soon. */
+export function createStateMemory(capacities: Capacities, { hugePages = true } = {}) {
   const memory = new SharedArrayBuffer(addon.stateBytes(capacities));
-  addon.createState(new Uint8Array(memory), capacities);
+  addon.createState(new Uint8Array(memory), capacities, hugePages);
   return memory;
 }
 

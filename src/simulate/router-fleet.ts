@@ -46,14 +46,15 @@ export class RouterFleet {
     const cacheBlocks = Math.floor(setting.cacheTokens / coreBlockTokens);
     this.#cacheBlocks = Math.min(cacheBlocks, distinctCoreBlocks);
     const indexBlocks = indexBlocksPerCacheBlock * instancesMax * this.#cacheBlocks;
-    const memory = createStateMemory({
+    const capacities = {
       instancesMax,
       threadsMax: 1,
       ringPointsMax: instancesMax * ringPointsPerInstance,
       indexBlocks: Math.max(indexBlocksMin, indexBlocks),
       hotnessRequestsMax: Math.max(hotnessRequestsMin, instancesMax * hotnessRequestsPerInstance),
       waitingMax: config.queueSize,
-    });
+    };
+    const memory = createStateMemory(capacities, { hugePages: false });
     this.state = new FleetState(memory, instancesMax);
     this.core = new Core(memory, 0, coreOptions(config));
     for (let at = 0; at < instances; at++) this.#add();

@@ -48,7 +48,7 @@ test('what can be in time goes before what is late, and of those the older first
   expect(bothLate(210).olderFirst).toEqual({ pairs: 1, keptShare: 1 });
 });
 
-test('who came when the other was gone, or to another instance, or was sent with it, is no pair', () => {
+test('no pair: who came when the other was gone, or elsewhere, or was sent with it', () => {
   const first = outcome('a', 0, 50);
   for (const second of [outcome('a', 60, 61), outcome('b', 10, 20), outcome('a', 10, 50.5)]) {
     expect(orderOf([first, second], settings).cheaperFirst).toEqual(none);
