@@ -15,7 +15,7 @@ namespace {
 constexpr double kYieldTimes = 1.5;
 // A request that can be in time leaves new room for this share of its own prefill: cheaper ones of
 // other routers come before it. More of it idles engines, less is lost in how late room is seen.
-constexpr double kCheaperShare = 0.2;
+constexpr double kCheaperShare = 0.1;
 // A little later than the tokens should be computed: a sum that comes to the same is not the same.
 constexpr double kSlackMs = 1;
 

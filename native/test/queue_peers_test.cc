@@ -110,7 +110,7 @@ TEST(theFewerClaimsAreInTimeTheShorterALateOneYields) {
   CHECK_EQUAL(yieldedMs(10'240), 1'500 * (1 - 0.125));
   for (int claims = 0; claims < 40; ++claims) (void)yieldedMs(10'240);
   CHECK(yieldedMs(10'240) < 10);
-  for (int claims = 0; claims < 40; ++claims) CHECK(yieldedMs(256) < 6);
+  for (int claims = 0; claims < 40; ++claims) CHECK(yieldedMs(256) < 3);
   CHECK(yieldedMs(10'240) > 1'450);
   router.core->end(running, nowMs);
   CHECK(router.fleet.isIdle());
@@ -124,8 +124,8 @@ TEST(ofManyClaimsOneIsOfALateRequestAlsoAmongPeers) {
   while (claims < 200) {
     router.slot(0).peersWaitedAtMs = nowMs;
     const Placement next = router.place(5, 256, nowMs);
-    // A fifth of its 25.6 ms later.
-    router.core->look(nowMs += 6);
+    // A tenth of its 25.6 ms later.
+    router.core->look(nowMs += 3);
     const uint64_t ticket = next.isWaiting ? router.claimed().ticket : next.ticket;
     ++claims;
     if (ticket == router.late) break;
@@ -142,9 +142,9 @@ TEST(aRequestInTimeLeavesNewRoomToCheaperOnesOfOtherRouters) {
   const uint64_t dear = router.place(2, 5'120, 95).ticket;
   router.giveRoom(100);
   CHECK_EQUAL(router.claimed().ticket, kNobody);
-  // A fifth of its 256 ms, from when there was room.
+  // A tenth of its 256 ms, from when there was room.
   const double cheapMs = router.core->nextLookMs();
-  CHECK(std::abs(cheapMs - (100 + 0.2 * 256)) < 0.001);
+  CHECK(std::abs(cheapMs - (100 + 0.1 * 256)) < 0.001);
   router.core->look(cheapMs - 1);
   CHECK_EQUAL(router.claimed().ticket, kNobody);
   router.core->look(cheapMs);
@@ -153,7 +153,7 @@ TEST(aRequestInTimeLeavesNewRoomToCheaperOnesOfOtherRouters) {
   router.core->end(cheap, 200);
   CHECK_EQUAL(router.claimed().ticket, kNobody);
   const double dearMs = router.core->nextLookMs();
-  CHECK(std::abs(dearMs - (200 + 0.2 * 512)) < 0.001);
+  CHECK(std::abs(dearMs - (200 + 0.1 * 512)) < 0.001);
   router.core->look(dearMs);
   CHECK_EQUAL(router.claimed().ticket, dear);
   router.core->end(dear, 400);
@@ -186,7 +186,7 @@ TEST(roomThatOthersTookIsNewWhenTheyHaveGone) {
   router.slot(0).peersWaiting = 0;
   router.core->fleetChanged(300);
   CHECK_EQUAL(router.claimed().ticket, kNobody);
-  CHECK(std::abs(router.core->nextLookMs() - (300 + 0.2 * 512)) < 0.001);
+  CHECK(std::abs(router.core->nextLookMs() - (300 + 0.1 * 512)) < 0.001);
   router.core->look(403);
   CHECK_EQUAL(router.claimed().ticket, dear);
   router.core->end(dear, 500);
