@@ -29,10 +29,11 @@ export function routersVerdicts(cells) {
     const one = ours.find((cell) => cell.load === load && cell.routers === 1);
     if (routers === 1 || one === undefined) return [];
     const { keptShare } = order.inTimeFirst;
-    return [
-      { load, routers, of: 'hits', atLeast: hitRatioMin * one.hitRatio, measured: hitRatio },
-      { load, routers, of: 'in time first', atLeast: inTimeFirstMin, measured: keptShare ?? 1 },
-    ];
+    const hits = { of: 'hits', atLeast: hitRatioMin * one.hitRatio, measured: hitRatio };
+    const inTime = { of: 'in time first', atLeast: inTimeFirstMin, measured: keptShare };
+    // Where nothing was late nothing is said of it.
+    const budgets = keptShare === null ? [hits] : [hits, inTime];
+    return budgets.map((budget) => ({ load, routers, ...budget }));
   });
 }
 

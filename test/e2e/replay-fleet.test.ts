@@ -99,5 +99,5 @@ test('several routers share the requests of one trace, and nothing else', async 
     expect(cell.queueMs.p50).toBeGreaterThanOrEqual(0);
     expect(cell.engineMs.p50).toBeGreaterThan(0);
   }
-  expect(stdout).toMatch(/^(met|missed): load 0\.3: 3 routers find/m);
+  expect(stdout).toMatch(/^(met|missed): load 0\.3, 3 routers, hits: /m);
 }, 60_000);

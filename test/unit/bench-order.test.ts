@@ -71,6 +71,7 @@ test('several routers are measured against one, at each load', () => {
     'missed: load 0.8, 8 routers, hits: 33.0 %, at least 34.0 %',
     'met: load 0.8, 8 routers, in time first: 96.0 %, at least 95.0 %',
   ]);
+  expect(routersVerdicts([one, cell('dualmap', 8, 0.34, null)])).toHaveLength(1);
   const worse = cell('dualmap', 8, 0.34, 0.94);
   expect(
     routersVerdicts([one, worse])
