@@ -1,4 +1,4 @@
-/** Where requests of a run waited, and whether the one that was due first was sent first. Pure. */
+/** Where requests of a run waited, and in what order they were sent. Pure. */
 import { percentile } from '../../dist/replay/tally.js';
 
 /** The router's clock starts when it has read a request: so much later than that was due, or less. */

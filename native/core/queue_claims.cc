@@ -79,8 +79,9 @@ void Queues::claimAll(uint32_t slot, double nowMs) noexcept {
   InstanceQueue& queue = queues_[slot];
   if (isFullOfPeers(slot, nowMs)) {
     queue.roomSinceMs = 0;
-    if (standingOf(slot).load(std::memory_order_relaxed) > 0)
+    if (standingOf(slot).load(std::memory_order_relaxed) > 0) {
       noteLook(slot, peersLookMs(slot, nowMs));
+    }
     return;
   }
   if (queue.roomSinceMs == 0) queue.roomSinceMs = nowMs;
